@@ -1,0 +1,23 @@
+"""What can go wrong, as exceptions. The library raises these; only `lmkit.cli` turns them into exit codes."""
+
+__all__ = ["CorpusError", "LmkitError", "LmkitWarning", "ModelError", "OptionError"]
+
+
+class LmkitError(Exception):
+    """Base of every error lmkit raises on purpose; its text is one line of advice for the person at the keyboard."""
+
+
+class CorpusError(LmkitError):
+    """A text cannot be read or used: missing, empty, not in its encoding, holding reserved tokens."""
+
+
+class ModelError(LmkitError):
+    """A model file cannot be read, is damaged, or does not hold what was asked of it."""
+
+
+class OptionError(LmkitError, ValueError):
+    """An option, or a combination of options, makes no sense (exit code 2 on the command line)."""
+
+
+class LmkitWarning(UserWarning):
+    """Something a person should know of, and nothing to stop for."""

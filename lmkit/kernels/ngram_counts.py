@@ -1,0 +1,323 @@
+"""Counting n-grams by one forward sort of the positions of a text.
+
+Notation: `words` is the text as ids with `</s>` (2) in front, a 2 at position p being the end of one sentence and, as the
+first word of an n-gram, the `<s>` (1) of the next. Sorting the positions by the words that follow them puts the n-grams
+of every order in trie order at once; neighbours that share k words belong to the same k-gram.
+"""
+
+import numpy as np
+
+from lmkit.kernels import kernel
+from lmkit.kernels.memory import atomic_increment, prefetch
+
+__all__ = ["count_levels", "first_words", "invert", "link_level", "measure", "refine", "sort_positions", "suffix_ranks"]
+
+_AHEAD = 32  # elements between asking for a cache line and using it
+_INSERTION = 20  # below this many keys insertion sort wins
+_RADIX = 2048  # above this many keys a radix sort wins over quicksort
+
+
+@kernel
+def first_words(words, positions, vocabulary_size):
+    """Count the positions by the first word of their n-grams: int64 (V + 1,), starts of the V ranges in the sorted order."""
+    starts = np.zeros(vocabulary_size + 1, np.int64)
+    for p in range(positions):
+        w = words[p]
+        starts[(1 if w == 2 else w) + 1] += 1
+    for w in range(vocabulary_size):
+        starts[w + 1] += starts[w]
+    return starts
+
+
+@kernel
+def _insertion_sort(keys, values, low, high):
+    for i in range(low + 1, high):
+        key, value = keys[i], values[i]
+        j = i
+        while j > low and keys[j - 1] > key:
+            keys[j], values[j] = keys[j - 1], values[j - 1]
+            j -= 1
+        keys[j], values[j] = key, value
+
+
+@kernel
+def _radix_sort(keys, values, low, high, key_bits):
+    """Sort by the low `key_bits` bits, eight at a time, least significant first; bytes that are all equal cost no pass."""
+    n = high - low
+    from_keys, from_values = keys[low:high], values[low:high]
+    to_keys, to_values = np.empty(n, np.uint64), np.empty(n, np.uint32)
+    swapped = False
+    for shift in range(0, key_bits, 8):
+        counts = np.zeros(257, np.int64)
+        for i in range(n):
+            counts[((from_keys[i] >> np.uint64(shift)) & np.uint64(255)) + np.uint64(1)] += 1
+        if counts.max() == n:
+            continue
+        for d in range(256):
+            counts[d + 1] += counts[d]
+        for i in range(n):
+            d = (from_keys[i] >> np.uint64(shift)) & np.uint64(255)
+            to_keys[counts[d]], to_values[counts[d]] = from_keys[i], from_values[i]
+            counts[d] += 1
+        from_keys, to_keys = to_keys, from_keys
+        from_values, to_values = to_values, from_values
+        swapped = not swapped
+    if swapped:
+        to_keys[:], to_values[:] = from_keys, from_values
+
+
+@kernel
+def _sort_pairs(keys, values, n, key_bits, stack):
+    """Sort keys[:n] and with them values[:n]: three-way quicksort (equal keys abound in text) over insertion sort."""
+    if n > _RADIX:
+        _radix_sort(keys, values, 0, n, key_bits)
+        return
+    top = 0
+    low, high = 0, n
+    while True:
+        while high - low > _INSERTION:
+            a, b, c = keys[low], keys[(low + high) >> 1], keys[high - 1]
+            pivot = max(min(a, b), min(max(a, b), c))
+            left, i, right = low, low, high
+            while i < right:
+                key = keys[i]
+                if key < pivot:
+                    keys[i], keys[left] = keys[left], key
+                    values[i], values[left] = values[left], values[i]
+                    left += 1
+                    i += 1
+                elif key > pivot:
+                    right -= 1
+                    keys[i], keys[right] = keys[right], key
+                    values[i], values[right] = values[right], values[i]
+                else:
+                    i += 1
+            # The larger side waits on the stack, so its depth stays under log2(n).
+            if left - low > high - right:
+                stack[top, 0], stack[top, 1] = low, left
+                low = right
+            else:
+                stack[top, 0], stack[top, 1] = right, high
+                high = left
+            top += 1
+        _insertion_sort(keys, values, low, high)
+        if top == 0:
+            return
+        top -= 1
+        low, high = stack[top, 0], stack[top, 1]
+
+
+@kernel
+def _key(words, p, depth, width, bits):
+    """Pack `width` words from depth on into one integer; all that follows a `</s>` counts as nothing (0)."""
+    key = np.uint64(0)
+    ended = depth > 1 and words[p + depth - 1] == 2
+    for j in range(depth, depth + width):
+        word = np.uint64(0) if ended else np.uint64(words[p + j])
+        key = (key << np.uint64(bits)) | word
+        ended = ended or word == np.uint64(2)
+    return key
+
+
+@kernel
+def _close_run(keys, values, shared, n, depth, width, bits, stack):
+    """Sort a run of positions that share `depth` words by their keys; write how many words neighbours share."""
+    if n < 2:
+        return
+    _sort_pairs(keys, values, n, width * bits, stack)
+    for i in range(1, n):
+        difference = keys[i] ^ keys[i - 1]
+        if difference == np.uint64(0):
+            shared[i] = depth + width
+        else:
+            equal = depth + width - 1
+            while difference >> np.uint64(bits) != np.uint64(0):
+                difference >>= np.uint64(bits)
+                equal -= 1
+            shared[i] = equal
+
+
+@kernel
+def sort_positions(words, positions, starts, low, high, width, bits, ranks, shared):
+    """Sort the positions whose first word is in [low, high) by their first 2 + width words.
+
+    Writes `ranks[i]`, the i-th position in sorted order, and `shared[i]`, the number of words it shares with the one
+    before it.
+    A stable scatter by second word, then by first, then one integer key a position within each bigram.
+    """
+    base = starts[low]
+    n = starts[high] - base
+    cursor = np.zeros(starts.size, np.int64)
+    for p in range(positions):
+        w = words[p]
+        w = 1 if w == 2 else w
+        if low <= w < high:
+            cursor[words[p + 1] + 1] += 1
+    for w in range(starts.size - 1):
+        cursor[w + 1] += cursor[w]
+    pairs = np.empty(n, np.uint64)
+    for p in range(positions):
+        w = words[p]
+        w = 1 if w == 2 else w
+        if low <= w < high:
+            second = words[p + 1]
+            pairs[cursor[second]] = (np.uint64(p) << np.uint64(32)) | np.uint64(w)
+            cursor[second] += 1
+    cursor[:] = starts
+    for i in range(n):
+        w = pairs[i] & np.uint64(0xFFFFFFFF)
+        ranks[cursor[w]] = pairs[i] >> np.uint64(32)
+        cursor[w] += 1
+
+    end = base + n
+    longest = 0
+    for w in range(low, high):
+        longest = max(longest, starts[w + 1] - starts[w])
+    keys = np.empty(longest, np.uint64)
+    stack = np.empty((64, 2), np.int64)
+    for w in range(low, high):
+        run = starts[w]
+        second = np.int64(-1)
+        for i in range(starts[w], starts[w + 1]):
+            if i + _AHEAD < end:
+                prefetch(words, np.int64(ranks[i + _AHEAD]))
+            p = np.int64(ranks[i])
+            if words[p + 1] != second:
+                _close_run(keys, ranks[run:i], shared[run:i], i - run, 2, width, bits, stack)
+                shared[i] = 0 if i == starts[w] else 1
+                run, second = i, np.int64(words[p + 1])
+            keys[i - run] = _key(words, p, 2, width, bits)
+        i = starts[w + 1]
+        _close_run(keys, ranks[run:i], shared[run:i], i - run, 2, width, bits, stack)
+
+
+@kernel
+def refine(words, starts, low, high, depth, width, bits, ranks, shared):
+    """Sort the runs that share `depth` words by the `width` words that follow (orders beyond the first key)."""
+    longest = 0
+    for w in range(low, high):
+        longest = max(longest, starts[w + 1] - starts[w])
+    keys = np.empty(longest, np.uint64)
+    stack = np.empty((64, 2), np.int64)
+    i = starts[low]
+    while i < starts[high]:
+        run = i
+        i += 1
+        while i < starts[high] and shared[i] >= depth:
+            i += 1
+        if i - run > 1:
+            for j in range(run, i):
+                p = np.int64(ranks[j])
+                ended = False
+                for k in range(1, depth):
+                    ended = ended or words[p + k] == 2
+                keys[j - run] = np.uint64(0) if ended else _key(words, p, depth, width, bits)
+            _close_run(keys, ranks[run:i], shared[run:i], i - run, depth, width, bits, stack)
+
+
+@kernel
+def measure(words, ranks, order, begin, end, seconds, lengths):
+    """Write the second word of each rank, and the number of words in its n-gram: up to `order`, or to the `</s>`."""
+    for i in range(begin, end):
+        if i + _AHEAD < end:
+            prefetch(words, np.int64(ranks[i + _AHEAD]))
+        p = np.int64(ranks[i])
+        seconds[i] = words[p + 1]
+        length = 2
+        while length < order and words[p + length - 1] != 2:
+            length += 1
+        lengths[i] = length
+
+
+@kernel
+def invert(ranks, begin, end, places):
+    """Write places[ranks[i]] = i."""
+    for i in range(begin, end):
+        places[ranks[i]] = i
+
+
+@kernel
+def suffix_ranks(ranks, places, begin, end, suffixes):
+    """Write the rank of each position's successor: within one first word these climb, so later reads are nearly in order."""
+    for i in range(begin, end):
+        if i + _AHEAD < end:
+            prefetch(places, np.int64(ranks[i + _AHEAD]) + 1)
+        suffixes[i] = places[np.int64(ranks[i]) + 1]
+
+
+@kernel
+def count_levels(shared, lengths, begin, end, order):
+    """Count the distinct n-grams of each order that begin in a range of ranks, int64 (order + 1,)."""
+    counts = np.zeros(order + 1, np.int64)
+    for i in range(begin, end):
+        for k in range(shared[i] + 1, lengths[i] + 1):
+            counts[k] += 1
+    return counts
+
+
+@kernel
+def link_level(
+    k, begin, end, bos_begin, bos_end, first_node, seconds, shared, lengths, suffixes, parents, owners,
+    nodes, lower, lower_offset, adjusted, raw, cutoff, first_parent, parent_dropped, excluded, dropped,
+):  # fmt: skip
+    """Write the trie's k-grams that begin in a range of ranks: words, suffix links, counts, and their parents' `begin`.
+
+    Columns written here: 0 word, 1 suffix, 2 count, 4 begin (`lmkit.ngram.trie` names them all).
+
+    Parameters
+    ----------
+    seconds : ndarray of int32
+        For k = 2, the second word of each rank; empty otherwise: the last word of an n-gram is that of its suffix.
+    parents, owners : ndarray of uint32
+        The node of order k - 1 and (written, unless it is empty) of order k that each rank belongs to.
+    nodes, lower : ndarray of uint32, shape (nodes, columns)
+        The records of the orders below k (row = node), and those of the k-grams (row = node - lower_offset).
+    adjusted : bool
+        Count by links: the adjusted count of an n-gram is the number of suffix links that point at it.
+    raw : bool
+        Count occurrences at this level. Those of `<s>`-initial n-grams are counted in any case: no link points at them.
+    parent_dropped, excluded, dropped : ndarray of uint8
+        Which (k-1)-grams and words fell under a cut-off; `dropped` is written, where it is not empty.
+    """
+    node = first_node - 1
+    start = begin
+    for i in range(begin, end + 1):
+        # Two waits for memory, one behind the other: the suffix's rank leads to its node, that to its record.
+        if k > 2 and i + 2 * _AHEAD < end and shared[i + 2 * _AHEAD] < k:
+            prefetch(parents, np.int64(suffixes[i + 2 * _AHEAD]))
+        if i + _AHEAD < end and shared[i + _AHEAD] < k:
+            ahead = i + _AHEAD
+            prefetch(nodes, (np.int64(parents[suffixes[ahead]]) if k > 2 else np.int64(seconds[ahead]) + 1) * 6)
+        if i < end and shared[i] >= k:
+            if owners.size:
+                owners[i] = node
+            continue
+        if node >= first_node and start >= 0:  # the run of the newest node ends here
+            count = i - start
+            if raw or bos_begin <= start < bos_end:
+                lower[node - lower_offset, 2] = count
+            if dropped.size:
+                gone = count <= cutoff or parent_dropped[parents[start] - first_parent] != 0
+                if excluded.size:
+                    gone = gone or excluded[lower[node - lower_offset, 0]] != 0
+                dropped[node - first_node] = gone
+            start = -1
+        if i == end:
+            break
+        if shared[i] < k - 1 and lengths[i] >= k - 1:
+            nodes[parents[i], 4] = node + 1
+        if lengths[i] >= k:
+            node += 1
+            start = i
+            if k == 2:
+                word = np.int64(seconds[i])
+                suffix = word + 1
+            else:
+                suffix = np.int64(parents[suffixes[i]])
+                word = np.int64(nodes[suffix, 0])
+            lower[node - lower_offset, 0] = word
+            lower[node - lower_offset, 1] = suffix
+            if adjusted:
+                atomic_increment(nodes, suffix * 6 + 2)
+        if owners.size:
+            owners[i] = node

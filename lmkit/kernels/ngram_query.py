@@ -1,0 +1,262 @@
+"""Asking a trie of n-grams: probabilities of a text, states, whole distributions. Records: see `lmkit.ngram.trie`.
+
+The arrays may come from a damaged file: every number that is used as an index is clamped first, every walk along
+suffix links takes at most `order` steps.
+"""
+
+import numpy as np
+
+from lmkit.kernels import kernel
+from lmkit.kernels.memory import prefetch
+
+__all__ = ["advance", "count_rows", "log_prob_rows", "score_pieces"]
+
+_LANES = 20  # pieces that are scored in turns: while one waits for memory, the others work
+_DIRECT = 4  # so few records lie in one or two cache lines: search them without waiting again
+
+
+@kernel
+def _children(nodes, leaves, c):
+    """Return the range of children of context c, clamped to one level's array."""
+    internal = nodes.shape[0] - 1
+    low, high = np.int64(nodes[c, 4]), np.int64(nodes[c + 1, 4])
+    high = min(high, internal if low < internal else internal + leaves.shape[0])
+    return low, high
+
+
+@kernel
+def _find(nodes, leaves, low, high, word):
+    """Return the child in [low, high) with this word, or 0, which is nobody's child."""
+    internal = nodes.shape[0] - 1
+    while low < high:
+        middle = (low + high) >> 1
+        found = np.int64(nodes[middle, 0] if middle < internal else leaves[middle - internal, 0])
+        if found == word:
+            return middle
+        if found < word:
+            low = middle + 1
+        else:
+            high = middle
+    return np.int64(0)
+
+
+@kernel
+def _context(nodes, node):
+    """Return the node itself where it has children, else the context its link leads to; clamped."""
+    node = min(np.int64(node), nodes.shape[0] - 2)
+    if nodes[node, 4] == nodes[node + 1, 4]:
+        return min(np.int64(nodes[node, 1]), nodes.shape[0] - 2)
+    return node
+
+
+@kernel
+def _state_of(nodes, leaves, child):
+    """Return the state in which the prediction after this n-gram is made."""
+    internal = nodes.shape[0] - 1
+    if child < internal:
+        return _context(nodes, child)
+    return _context(nodes, leaves[child - internal, 1])
+
+
+@kernel
+def advance(nodes, leaves, order, vocabulary_size, begin_state, states, ids, after):
+    """Write the states after one more token a stream."""
+    for i in range(states.size):
+        word = np.int64(ids[i])
+        if word < 0 or word >= vocabulary_size:
+            word = 0
+        if word == 2:
+            after[i] = begin_state
+            continue
+        c = min(np.int64(states[i]), nodes.shape[0] - 2)
+        child = np.int64(0)
+        for _ in range(order):
+            if c == 0:
+                break
+            low, high = _children(nodes, leaves, c)
+            child = _find(nodes, leaves, low, high, word)
+            if child:
+                break
+            c = min(np.int64(nodes[c, 1]), nodes.shape[0] - 2)
+        after[i] = _state_of(nodes, leaves, child if child else 1 + word)
+
+
+@kernel
+def log_prob_rows(nodes, leaves, order, uniform, states, rows):
+    """Write log p(w | state) for every w: float32 rows (n, V).
+
+    One pass over the vocabulary with all back-off weights, then the children of each context from short to long.
+    `uniform`: NaN, or for add-k the log of 1 / V, into which its contexts back off at once.
+    """
+    internal = nodes.shape[0] - 1
+    node_floats, leaf_floats = nodes.view(np.float32), leaves.view(np.float32)
+    v = rows.shape[1]
+    straight = not np.isnan(uniform)
+    path = np.empty(order + 1, np.int64)
+    for i in range(states.size):
+        c = min(np.int64(states[i]), nodes.shape[0] - 2)
+        n = 0
+        while c != 0 and n < order:
+            low, high = _children(nodes, leaves, c)
+            if low < high or node_floats[c, 5] != 0.0:
+                path[n] = c
+                n += 1
+            if straight and low < high:
+                break
+            c = min(np.int64(nodes[c, 1]), nodes.shape[0] - 2)
+        weight = 0.0
+        for j in range(n):
+            weight += node_floats[path[j], 5]
+        for w in range(v):
+            if n and straight:
+                rows[i, w] = uniform + weight
+            else:
+                rows[i, w] = weight + (node_floats[1 + w, 2] if 1 + w < internal else leaf_floats[1 + w - internal, 2])
+        for j in range(n - 1, -1, -1):
+            weight = 0.0
+            for k in range(j):
+                weight += node_floats[path[k], 5]
+            low, high = _children(nodes, leaves, path[j])
+            for child in range(low, high):
+                if child < internal:
+                    word, log_p = np.int64(nodes[child, 0]), node_floats[child, 2]
+                else:
+                    word, log_p = np.int64(leaves[child - internal, 0]), leaf_floats[child - internal, 2]
+                if word < v:
+                    rows[i, word] = weight + log_p
+        rows[i, 1] = -np.inf
+
+
+@kernel
+def count_rows(nodes, leaves, counts, states, rows):
+    """Write how often each word followed the context of each state in training: int64 rows (n, V)."""
+    for i in range(states.size):
+        rows[i] = 0
+        low, high = _children(nodes, leaves, min(np.int64(states[i]), nodes.shape[0] - 2))
+        for child in range(low, high):
+            word = np.int64(nodes[child, 0] if child < nodes.shape[0] - 1 else leaves[child - nodes.shape[0] + 1, 0])
+            if word < rows.shape[1]:
+                rows[i, word] = counts[child]
+
+
+@kernel
+def score_pieces(
+    nodes, leaves, order, vocabulary_size, begin_state, uniform, ids, begins, warm_ups, ends, states, out, after,
+):  # fmt: skip
+    """Score many pieces of a text, `_LANES` of them in turns, each turn one look at memory that was asked for before.
+
+    Parameters
+    ----------
+    ids : ndarray of int32, shape (T,)
+        The text of all pieces; out : float32 (T,), natural log p of each token.
+    begins, warm_ups, ends : ndarray of int64
+        Piece j reads ids[begins[j]:ends[j]] and writes the numbers of all but its first warm_ups[j] tokens.
+    states, after : ndarray of uint32
+        The state of each piece at its begin, and (written) at its end.
+    uniform : float
+        NaN, or for add-k the log of 1 / V, into which its contexts back off at once.
+    """
+    pieces = begins.size
+    lanes = min(_LANES, pieces)
+    internal = nodes.shape[0] - 1
+    last = nodes.shape[0] - 2
+    node_floats, leaf_floats = nodes.view(np.float32), leaves.view(np.float32)
+    straight = not np.isnan(uniform)
+
+    piece = np.arange(lanes)
+    position = np.empty(lanes, np.int64)
+    context = np.empty(lanes, np.int64)
+    low = np.empty(lanes, np.int64)
+    high = np.full(lanes, -1, np.int64)  # -1: the context is to be opened; else: searching [low, high)
+    steps = np.zeros(lanes, np.int64)
+    weight = np.zeros(lanes, np.float64)
+    fixed = np.zeros(lanes, np.bool_)
+    for lane in range(lanes):
+        position[lane] = begins[lane]
+        context[lane] = min(np.int64(states[lane]), last)
+    upcoming = lanes
+    while lanes:
+        lane = 0
+        while lane < lanes:
+            at = position[lane]
+            if at >= ends[piece[lane]]:
+                after[piece[lane]] = _context(nodes, context[lane])
+                if upcoming < pieces:
+                    piece[lane] = upcoming
+                    position[lane] = begins[upcoming]
+                    context[lane] = min(np.int64(states[upcoming]), last)
+                    upcoming += 1
+                    lane += 1
+                else:
+                    lanes -= 1
+                    piece[lane], position[lane], context[lane] = piece[lanes], position[lanes], context[lanes]
+                    low[lane], high[lane], steps[lane] = low[lanes], high[lanes], steps[lanes]
+                    weight[lane], fixed[lane] = weight[lanes], fixed[lanes]
+                continue
+            word = np.int64(ids[at])
+            if word < 0 or word >= vocabulary_size:
+                word = 0
+            c = context[lane]
+            child = np.int64(0)
+            if high[lane] < 0:
+                if c == 0:
+                    child = 1 + word
+                else:
+                    low[lane], high[lane] = _children(nodes, leaves, c)
+                    if low[lane] < high[lane]:
+                        middle = (low[lane] + high[lane]) >> 1
+                        if high[lane] - low[lane] <= _DIRECT:
+                            middle = low[lane]
+                        if middle < internal:
+                            prefetch(nodes, middle * 6)
+                        else:
+                            prefetch(leaves, (middle - internal) * 4)
+                        lane += 1
+                        continue
+            elif high[lane] - low[lane] > _DIRECT:
+                middle = (low[lane] + high[lane]) >> 1
+                found = np.int64(nodes[middle, 0] if middle < internal else leaves[middle - internal, 0])
+                if found == word:
+                    child = middle
+                else:
+                    if found < word:
+                        low[lane] = middle + 1
+                    else:
+                        high[lane] = middle
+                    middle = (low[lane] + high[lane]) >> 1
+                    if middle < internal:
+                        prefetch(nodes, middle * 6)
+                    else:
+                        prefetch(leaves, (middle - internal) * 4)
+                    lane += 1
+                    continue
+            else:
+                child = _find(nodes, leaves, low[lane], high[lane], word)
+            high[lane] = -1
+            if child:
+                if child < internal:
+                    value, state = weight[lane] + node_floats[child, 2], child
+                else:
+                    value = weight[lane] + leaf_floats[child - internal, 2]
+                    state = min(np.int64(leaves[child - internal, 1]), last)
+                if fixed[lane]:
+                    value = weight[lane]
+                if at >= begins[piece[lane]] + warm_ups[piece[lane]]:
+                    out[at] = value
+                if word == 2:
+                    state = np.int64(begin_state)
+                position[lane] = at + 1
+                weight[lane] = 0.0
+                fixed[lane] = False
+                steps[lane] = 0
+            else:
+                if not fixed[lane]:
+                    weight[lane] += node_floats[c, 5]
+                    if straight and low[lane] < high[lane]:
+                        weight[lane] += uniform
+                        fixed[lane] = True
+                steps[lane] += 1
+                state = min(np.int64(nodes[c, 1]), last) if steps[lane] <= order else np.int64(0)
+            context[lane] = state
+            prefetch(nodes, state * 6)
+            lane += 1

@@ -1,0 +1,235 @@
+"""Rolling the weighted die of an n-gram model without looking at the vocabulary. Records: see `lmkit.ngram.trie`.
+
+Kernels that call each other share a file, so the small helpers here have twins in `ngram_query`.
+"""
+
+import numpy as np
+
+from lmkit.kernels import kernel
+from lmkit.kernels.memory import prefetch
+
+__all__ = ["draw"]
+
+_LANES = 20  # streams that are drawn in turns: while one waits for memory, the others work
+_DIRECT = 4  # so few records lie in one or two cache lines: search them without waiting again
+_REJECTIONS = 16  # of banned tokens, until the caller has to draw from the full distribution
+
+_OPEN, _ROLL, _BISECT, _SEEK, _MATCH = range(5)
+
+
+@kernel
+def _bits(key, counter):
+    """The counter-th number of a stream: see `lmkit.uniforms`."""
+    z = key + counter * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+@kernel
+def _children(nodes, leaves, c):
+    internal = nodes.shape[0] - 1
+    low, high = np.int64(nodes[c, 4]), np.int64(nodes[c + 1, 4])
+    return low, min(high, internal if low < internal else internal + leaves.shape[0])
+
+
+@kernel
+def _record(nodes, leaves, node, column):
+    internal = nodes.shape[0] - 1
+    return np.int64(nodes[node, column] if node < internal else leaves[node - internal, column])
+
+
+@kernel
+def _ask(nodes, leaves, node):
+    internal = nodes.shape[0] - 1
+    if node < internal:
+        prefetch(nodes, node * 6)
+    else:
+        prefetch(leaves, (node - internal) * 4)
+
+
+@kernel
+def draw(
+    nodes, leaves, alias, order, begin_state, uniform_tail, banned, keys, counters, states, t, ids, done, after
+):  # fmt: skip
+    """Draw t tokens for each stream, exactly from the interpolated model, `_LANES` streams in turns.
+
+    In context c one uniform number says both whether the discounted counts of c speak (mass 1 - gamma) and which child:
+    the first whose cumulated mass exceeds it. Otherwise the shorter context is asked anew with a new number; the
+    unigrams answer by their alias table. Then the longest context of history and token is looked up.
+
+    Parameters
+    ----------
+    uniform_tail : bool
+        What a context spares goes to all words but `<s>` equally (add-k), not to the shorter context.
+    banned : ndarray of uint8, shape (V,)
+        Tokens that are rejected and drawn anew. After `_REJECTIONS` of them a stream stops for the caller's help:
+        done[i] < t tells where.
+    keys, counters : ndarray of uint64
+        The streams' random numbers (`lmkit.uniforms`); the counters move on.
+    states, after : ndarray of uint32; ids : ndarray of int32 (streams, t); done : ndarray of int64
+        `done` is read as where to go on, and written.
+    """
+    streams = states.size
+    v = alias.shape[0]
+    last = nodes.shape[0] - 2
+    lanes = min(_LANES, streams)
+    stream = np.arange(lanes)
+    phase = np.full(lanes, _OPEN)
+    home = np.empty(lanes, np.int64)  # the state in which the token is drawn
+    context = np.empty(lanes, np.int64)  # the context that is asked, home or a shorter one
+    low, high = np.zeros(lanes, np.int64), np.zeros(lanes, np.int64)
+    roll = np.zeros(lanes, np.int64)
+    word, child = np.zeros(lanes, np.int64), np.zeros(lanes, np.int64)
+    steps, rejections = np.zeros(lanes, np.int64), np.zeros(lanes, np.int64)
+    for lane in range(lanes):
+        home[lane] = context[lane] = min(np.int64(states[lane]), last)
+    upcoming = lanes
+    while lanes:
+        lane = 0
+        while lane < lanes:
+            s = stream[lane]
+            if done[s] >= t or rejections[lane] > _REJECTIONS:
+                state = home[lane]
+                after[s] = state if nodes[state, 4] != nodes[state + 1, 4] else min(np.int64(nodes[state, 1]), last)
+                if upcoming < streams:
+                    stream[lane], phase[lane] = upcoming, _OPEN
+                    home[lane] = context[lane] = min(np.int64(states[upcoming]), last)
+                    steps[lane] = rejections[lane] = 0
+                    upcoming += 1
+                else:
+                    lanes -= 1
+                    stream[lane], phase[lane] = stream[lanes], phase[lanes]
+                    home[lane], context[lane] = home[lanes], context[lanes]
+                    low[lane], high[lane], roll[lane] = low[lanes], high[lanes], roll[lanes]
+                    word[lane], child[lane] = word[lanes], child[lanes]
+                    steps[lane], rejections[lane] = steps[lanes], rejections[lanes]
+                continue
+            c = context[lane]
+            drawn = False
+            found = np.int64(0)
+            if phase[lane] == _OPEN:
+                if c == 0 or steps[lane] > order:
+                    counters[s] += np.uint64(1)
+                    bits = _bits(keys[s], counters[s])
+                    column = np.int64(((bits >> np.uint64(32)) * np.uint64(v)) >> np.uint64(32))
+                    heads = (bits & np.uint64(0xFFFFFFFF)) < np.uint64(alias[column, 0])
+                    w = column if heads else min(np.int64(alias[column, 1]), v - 1)
+                    word[lane], child[lane] = w, 1 + w
+                    drawn = True
+                else:
+                    low[lane], high[lane] = _children(nodes, leaves, c)
+                    if low[lane] >= high[lane]:
+                        context[lane] = min(np.int64(nodes[c, 1]), last)
+                        steps[lane] += 1
+                        if home[lane] == c:
+                            home[lane] = context[lane]
+                        prefetch(nodes, context[lane] * 6)
+                    else:
+                        _ask(nodes, leaves, high[lane] - 1)
+                        phase[lane] = _ROLL
+                    lane += 1
+                    continue
+            elif phase[lane] == _ROLL:
+                counters[s] += np.uint64(1)
+                bits = _bits(keys[s], counters[s])
+                roll[lane] = np.int64(bits >> np.uint64(32))
+                mass = _record(nodes, leaves, high[lane] - 1, 3)
+                if roll[lane] >= mass and mass != 0xFFFFFFFF:
+                    if uniform_tail:
+                        w = np.int64(((bits & np.uint64(0xFFFFFFFF)) * np.uint64(v - 1)) >> np.uint64(32))
+                        word[lane] = w + 1 if w >= 1 else w
+                        child[lane] = 1 + word[lane]
+                        context[lane] = 0
+                        drawn = True
+                    else:
+                        context[lane] = min(np.int64(nodes[c, 1]), last)
+                        steps[lane] += 1
+                        prefetch(nodes, context[lane] * 6)
+                        phase[lane] = _OPEN
+                        lane += 1
+                        continue
+                else:
+                    high[lane] -= 1  # the answer is in [low, high]
+                    phase[lane] = _BISECT
+                    if high[lane] - low[lane] > _DIRECT:
+                        _ask(nodes, leaves, (low[lane] + high[lane]) >> 1)
+                        lane += 1
+                        continue
+            if phase[lane] == _BISECT:
+                while low[lane] < high[lane]:
+                    middle = (low[lane] + high[lane]) >> 1
+                    if _record(nodes, leaves, middle, 3) > roll[lane]:
+                        high[lane] = middle
+                    else:
+                        low[lane] = middle + 1
+                    if high[lane] - low[lane] > _DIRECT:
+                        break
+                if low[lane] < high[lane]:
+                    _ask(nodes, leaves, (low[lane] + high[lane]) >> 1)
+                    lane += 1
+                    continue
+                child[lane] = low[lane]
+                word[lane] = min(_record(nodes, leaves, low[lane], 0), v - 1)
+                drawn = True
+            if drawn:
+                if banned[word[lane]]:
+                    rejections[lane] += 1
+                    context[lane] = home[lane]
+                    steps[lane] = 0
+                    phase[lane] = _OPEN
+                    lane += 1
+                    continue
+                if word[lane] == 2 or context[lane] == home[lane]:
+                    found = child[lane]
+                else:  # the token came from a shorter context: which of the longer ones know it too?
+                    steps[lane] = 0
+                    phase[lane] = _SEEK
+            if phase[lane] == _SEEK:
+                c = home[lane]
+                if c == context[lane] or c == 0 or steps[lane] > order:
+                    found = child[lane]
+                else:
+                    low[lane], high[lane] = _children(nodes, leaves, c)
+                    phase[lane] = _MATCH
+                    if low[lane] < high[lane]:
+                        _ask(nodes, leaves, (low[lane] + high[lane]) >> 1)
+                    lane += 1
+                    continue
+            elif phase[lane] == _MATCH:
+                while low[lane] < high[lane]:
+                    middle = (low[lane] + high[lane]) >> 1
+                    w = _record(nodes, leaves, middle, 0)
+                    if w == word[lane]:
+                        found = middle
+                        break
+                    if w < word[lane]:
+                        low[lane] = middle + 1
+                    else:
+                        high[lane] = middle
+                    if high[lane] - low[lane] > _DIRECT:
+                        break
+                if found == 0:
+                    if low[lane] < high[lane]:
+                        _ask(nodes, leaves, (low[lane] + high[lane]) >> 1)
+                    else:
+                        steps[lane] += 1
+                        home[lane] = min(np.int64(nodes[home[lane], 1]), last)
+                        prefetch(nodes, home[lane] * 6)
+                        phase[lane] = _SEEK
+                    lane += 1
+                    continue
+            if found:
+                ids[s, done[s]] = word[lane]
+                done[s] += 1
+                if word[lane] == 2:
+                    state = np.int64(begin_state)
+                elif found <= last:
+                    state = found
+                else:
+                    state = min(np.int64(leaves[found - last - 1, 1]), last)
+                home[lane] = context[lane] = state
+                steps[lane] = rejections[lane] = 0
+                phase[lane] = _OPEN
+                prefetch(nodes, state * 6)
+                lane += 1

@@ -1,0 +1,487 @@
+"""Bytes to token spans to ids, and back.
+
+A block of text is a uint8 array with at least PAD bytes of slack after its end, so that eight or sixty-four bytes are
+read at once without a look at the bounds. A token is a span: where it starts and how many bytes long it is. Length 0 is
+the joiner, length -1 the end of a sentence. Splitters fill arrays of spans and can be called again to go on.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.cpython.unsafe.numbers import trailing_zeros
+from numba.extending import intrinsic, register_jitable
+
+import numpy as np
+
+from lmkit.kernels import kernel
+from lmkit.kernels.memory import load64, prefetch
+
+__all__ = [
+    "MISSING",
+    "PAD",
+    "build_index",
+    "decode",
+    "encode_bytes",
+    "inspect_utf8",
+    "intern",
+    "renumber",
+    "sentence_ends",
+    "split_characters",
+    "split_whitespace",
+    "split_words",
+    "token_kinds",
+]
+
+PAD = 64
+MISSING = -4  # what `intern` writes for a token out of vocabulary; -1, -2, -3 are <unk>, <s>, </s> spelled in the text
+
+# Classes of code points, in the order of the letters of lmkit/text/classes.py.
+GLUE, LETTER, DIGIT, EXTEND, IDEOGRAPH, OPEN, CLOSE, HYPHEN, SYMBOL = range(9)
+APOSTROPHE, POINT, QUOTE, NEWLINE, RETURN, BLANK = range(9, 15)
+FILL = BLANK  # as the kind of a token: bytes that leave the spacing as it was
+
+
+def _matcher(values):
+    """Return an instruction: bit k of its result says whether array[index + k] is one of the byte values, k < 64."""
+
+    @intrinsic
+    def match(typingctx, array, index):
+        def codegen(context, builder, signature, args):
+            pointer = cgutils.create_struct_proxy(signature.args[0])(context, builder, value=args[0]).data
+            vector = ir.VectorType(ir.IntType(8), 64)
+            address = builder.bitcast(builder.gep(pointer, [args[1]]), vector.as_pointer())
+            block = builder.load(address, align=1)
+            mask = None
+            for value in values:
+                equal = builder.icmp_unsigned("==", block, ir.Constant(vector, [value] * 64))
+                mask = equal if mask is None else builder.or_(mask, equal)
+            return builder.bitcast(mask, ir.IntType(64))
+
+        return types.uint64(array, types.intp), codegen
+
+    return match
+
+
+separators64 = _matcher(b"\0\t\n\r ")
+newlines64 = _matcher(b"\n")
+
+
+@intrinsic
+def fold(typingctx, a, b):
+    """Multiply two uint64 and xor the halves of the 128-bit product (as in wyhash, Wang Yi 2019)."""
+
+    def codegen(context, builder, signature, args):
+        wide = ir.IntType(128)
+        product = builder.mul(builder.zext(args[0], wide), builder.zext(args[1], wide))
+        high = builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
+        return builder.xor(high, builder.trunc(product, ir.IntType(64)))
+
+    return types.uint64(types.uint64, types.uint64), codegen
+
+
+@register_jitable
+def code_point(block, i, end):
+    """Return the code point at byte i and its length; a byte that is not UTF-8 is U+DC00 plus its value, length 1."""
+    b = np.int64(block[i])
+    if b < 0x80:
+        return b, 1
+    n = 2 if 0xC2 <= b < 0xE0 else 3 if 0xE0 <= b < 0xF0 else 4 if 0xF0 <= b < 0xF5 else 0
+    if n == 0 or i + n > end:
+        return 0xDC00 + b, 1
+    code = b & (0x7F >> n)
+    for j in range(1, n):
+        following = np.int64(block[i + j])
+        if following & 0xC0 != 0x80:
+            return 0xDC00 + b, 1
+        code = code << 6 | following & 0x3F
+    if (n == 3 and (code < 0x800 or 0xD800 <= code < 0xE000)) or (n == 4 and not 0x10000 <= code < 0x110000):
+        return 0xDC00 + b, 1
+    return code, n
+
+
+@kernel
+def inspect_utf8(block, size):
+    """Return the number of characters, each byte that is not UTF-8 being one, and the first such byte or -1."""
+    high = np.uint64(0x8080808080808080)
+    characters = 0
+    bad = -1
+    i = 0
+    while i < size:
+        if load64(block, i) & high == 0 and i + 8 <= size:
+            i += 8
+            characters += 8
+            continue
+        code, n = code_point(block, i, size)
+        if bad < 0 and 0xDC80 <= code < 0xDD00:
+            bad = i
+        i += n
+        characters += 1
+    return characters, bad
+
+
+@kernel
+def sentence_ends(block, size, paragraphs, state, ends):
+    """Write the positions at which a sentence has ended before the byte there; return their number and the state.
+
+    With lines, that is after each newline. With paragraphs it is where a line that is not blank follows blank ones
+    that follow one that is not: states 1 (a line), 2 (blank lines after it), 0 (neither yet).
+    """
+    n = 0
+    line = 0
+    for i in range(0, size, 64):
+        mask = newlines64(block, i)
+        while mask != 0:
+            newline = min(i + np.int64(trailing_zeros(mask)), size)
+            mask &= mask - np.uint64(1)
+            if newline == size:
+                break
+            if paragraphs:
+                state, new = _paragraph_state(block, line, newline, state)
+                if new:
+                    ends[n] = line
+                    n += 1
+            else:
+                ends[n] = newline + 1
+                n += 1
+            line = newline + 1
+    if paragraphs and line < size:
+        state, new = _paragraph_state(block, line, size, state)
+        if new:
+            ends[n] = line
+            n += 1
+    return n, state
+
+
+@register_jitable
+def _paragraph_state(block, i, end, state):
+    while i < end and (block[i] == 32 or block[i] == 9 or block[i] == 13):
+        i += 1
+    if i < end:
+        return 1, state == 2
+    return (2 if state == 1 else state), False
+
+
+@register_jitable
+def _emit_ends(ends, e, position, starts, lengths, n):
+    """Write a sentence end for each of the ends that is not after the position, while there is room."""
+    while e < len(ends) and ends[e] <= position and n < len(starts):
+        starts[n] = ends[e]
+        lengths[n] = -1
+        n += 1
+        e += 1
+    return e, n
+
+
+@kernel
+def split_whitespace(block, size, i, ends, e, starts, lengths):
+    """Cut at NUL, tab, newline, return and blank. Return the spans written, and where to go on: byte and end."""
+    n = 0
+    while i < size and n < len(starts):
+        mask = separators64(block, i)
+        if mask & np.uint64(1):
+            i += np.int64(trailing_zeros(~mask))
+            continue
+        e, n = _emit_ends(ends, e, i, starts, lengths, n)
+        if n == len(starts):
+            break
+        start = i
+        while mask == 0:
+            i += 64
+            if i >= size:
+                break
+            mask = separators64(block, i)
+        i = min(i + np.int64(trailing_zeros(mask)), size)
+        starts[n] = start
+        lengths[n] = i - start
+        n += 1
+        i += 1
+    if i >= size:
+        i = size
+        e, n = _emit_ends(ends, e, i, starts, lengths, n)
+    return n, i, e
+
+
+@kernel
+def split_characters(block, size, i, ends, e, starts, lengths):
+    """Cut after each code point; returns as `split_whitespace`."""
+    n = 0
+    while n < len(starts):
+        if e < len(ends) and ends[e] <= i:
+            e, n = _emit_ends(ends, e, i, starts, lengths, n)
+            continue
+        if i == size:
+            break
+        _, length = code_point(block, i, size)
+        starts[n] = i
+        lengths[n] = length
+        n += 1
+        i += length
+    return n, i, e
+
+
+@register_jitable
+def _class_at(block, i, end, classes):
+    """The class of the code point at byte i and its length; GLUE and 0 at the end."""
+    if i >= end:
+        return GLUE, 0
+    code, n = code_point(block, i, end)
+    return np.int64(classes[code]), n
+
+
+@register_jitable
+def _token_end(block, i, end, classes):
+    """Return the kind of the token that starts with the byte i, which is no blank, and where it ends.
+
+    A word is letters, digits and marks, with apostrophes before, inside or after it (one at a place), and with points
+    and commas between digits. All else is one character with the marks that follow it; `\\r\\n` is one newline.
+    """
+    kind, n = _class_at(block, i, end, classes)
+    i += n
+    if kind == NEWLINE:
+        return kind, i
+    if kind == RETURN:
+        if i < end and block[i] == 10:
+            return NEWLINE, i + 1
+        kind = GLUE
+    following, n = _class_at(block, i, end, classes)
+    if kind == APOSTROPHE and (following == LETTER or following == DIGIT):
+        kind = LETTER
+    if kind < LETTER or kind > EXTEND:
+        while following == EXTEND:
+            i += n
+            following, n = _class_at(block, i, end, classes)
+        return kind, i
+    last = kind
+    while True:
+        if following == APOSTROPHE or (following == POINT and last == DIGIT):
+            after, m = _class_at(block, i + n, end, classes)
+            if following == POINT and after != DIGIT:
+                return LETTER, i
+            i += n
+            if after != LETTER and after != DIGIT:
+                return LETTER, i
+            following, n = after, m
+        if following < LETTER or following > EXTEND:
+            return LETTER, i
+        last = following
+        i += n
+        following, n = _class_at(block, i, end, classes)
+
+
+@register_jitable
+def _spacing(rules, left, quoted, kind):
+    """Return whether a blank is expected before a token of this kind, and the two values that say so for the next.
+
+    A straight double quote opens or closes in turn; a blank line makes the next one open.
+    """
+    if kind == QUOTE:
+        kind = CLOSE if quoted else OPEN
+        quoted = 1 - quoted
+    elif kind == NEWLINE and left == NEWLINE:
+        quoted = 0
+    return np.int64(rules[left, kind]), kind, quoted
+
+
+@kernel
+def split_words(block, size, i, ends, e, left, quoted, hold, classes, rules, starts, lengths):
+    """Cut into words, symbols, newlines, and the joiners and blanks where the text departs from the spacing rules.
+
+    `left` and `quoted` say what stands before the text (see `_spacing`). With `hold` one blank at the very end is left
+    out where the rules would put one before a word. Returns as `split_whitespace`, then left and quoted.
+    """
+    n = 0
+    while n + 2 <= len(starts):
+        if e < len(ends) and ends[e] <= i:
+            e, n = _emit_ends(ends, e, i, starts, lengths, n)
+            continue
+        if i == size:
+            break
+        start = i
+        while i < size and block[i] == 32:
+            i += 1
+        blanks = i - start
+        if i == size:
+            excess = blanks - (hold & np.int64(rules[left, LETTER]))
+        else:
+            kind, end = _token_end(block, i, size, classes)
+            expected, left, quoted = _spacing(rules, left, quoted, kind)
+            excess = blanks - expected
+        if excess != 0:
+            starts[n] = start
+            lengths[n] = max(excess, 0)
+            n += 1
+        if i < size:
+            starts[n] = i
+            lengths[n] = end - i
+            n += 1
+            i = end
+    return n, i, e, left, quoted
+
+
+@kernel
+def token_kinds(pool, offsets, classes, kinds):
+    """Write the kind of each token: what `_spacing` needs to know of it."""
+    for token in range(len(kinds)):
+        i = offsets[token]
+        end = offsets[token + 1]
+        while i < end and pool[i] == 32:
+            i += 1
+        if i < end:
+            kind, _ = _token_end(pool, i, end, classes)
+            kinds[token] = kind
+        else:
+            kinds[token] = FILL if end > offsets[token] else GLUE
+
+
+@kernel
+def encode_bytes(block, size, ends, ids):
+    """Write 3 + byte for each byte and 2 for each of the ends."""
+    n = 0
+    i = 0
+    for e in range(len(ends) + 1):
+        end = ends[e] if e < len(ends) else size
+        for k in range(i, end):
+            ids[n + k - i] = 3 + np.int32(block[k])
+        n += end - i
+        i = end
+        if e < len(ends):
+            ids[n] = 2
+            n += 1
+
+
+@register_jitable
+def _token_key(block, start, length, secret):
+    """Up to seven bytes are their own key; longer tokens have a hash, with 255 where the others have the length."""
+    if length < 8:
+        word = load64(block, start) & ((np.uint64(1) << np.uint64(8 * length)) - np.uint64(1))
+        return word | np.uint64(length) << np.uint64(56)
+    key = np.uint64(length)
+    i = 0
+    while i + 8 <= length:
+        key = fold(key ^ load64(block, start + i), secret)
+        i += 8
+    if i < length:
+        key = fold(key ^ load64(block, start + length - 8), secret)
+    return key | np.uint64(0xFF00000000000000)
+
+
+@register_jitable
+def _same_bytes(a, i, b, j, length):
+    """Compare two spans of eight bytes or more."""
+    k = 0
+    while k + 8 <= length:
+        if load64(a, i + k) != load64(b, j + k):
+            return False
+        k += 8
+    return load64(a, i + length - 8) == load64(b, j + length - 8)
+
+
+@register_jitable
+def _find(slots, key, secret, block, start, length, pool, offsets):
+    """Return the slot that holds a token or is free for it. A slot is a key and an id + 1; 0 is free."""
+    last = np.uint64(slots.shape[0] - 1)
+    slot = fold(key, secret) & last
+    while slots[slot, 1] != 0:
+        if slots[slot, 0] == key:
+            if length < 8:
+                break
+            at = offsets[np.int64(slots[slot, 1]) - 1]
+            if offsets[np.int64(slots[slot, 1])] - at == length and _same_bytes(block, start, pool, at, length):
+                break
+        slot = (slot + np.uint64(1)) & last
+    return slot
+
+
+@kernel
+def build_index(pool, offsets, first, size, secret, slots):
+    """Put the tokens first to size - 1 into the slots. Return -1, or the first token that is there already."""
+    for token in range(first, size):
+        start = offsets[token]
+        length = offsets[token + 1] - start
+        key = _token_key(pool, start, length, secret)
+        slot = _find(slots, key, secret, pool, start, length, pool, offsets)
+        if slots[slot, 1] != 0:
+            return token
+        slots[slot, 0] = key
+        slots[slot, 1] = np.uint64(token + 1)
+    return -1
+
+
+@kernel
+def intern(block, starts, lengths, n, slots, pool, offsets, size, counts, secret, add, ids):
+    """Write the id of each of n spans and count them; return the number of tokens known.
+
+    New tokens get the next id with `add`, else MISSING. The slots must have room for n more, and so must the pool,
+    the offsets and the counts. Keys are made for 64 spans at a time and their slots prefetched, so that the cache misses
+    of a batch overlap.
+    """
+    keys = np.empty(64, np.uint64)
+    last = np.uint64(slots.shape[0] - 1)
+    for first in range(0, n, 64):
+        batch = min(64, n - first)
+        for k in range(batch):
+            if lengths[first + k] >= 0:
+                keys[k] = _token_key(block, starts[first + k], lengths[first + k], secret)
+                prefetch(slots, np.int64(2 * (fold(keys[k], secret) & last)))
+        for k in range(batch):
+            start = starts[first + k]
+            length = lengths[first + k]
+            if length < 0:
+                ids[first + k] = 2
+                counts[2] += 1
+                continue
+            slot = _find(slots, keys[k], secret, block, start, length, pool, offsets)
+            token = np.int64(slots[slot, 1]) - 1
+            if token < 0:
+                if not add:
+                    ids[first + k] = MISSING
+                    continue
+                token = size
+                size += 1
+                at = offsets[token]
+                for i in range(length):
+                    pool[at + i] = block[start + i]
+                offsets[token + 1] = at + length
+                slots[slot, 0] = keys[k]
+                slots[slot, 1] = np.uint64(token + 1)
+            if token < 3:
+                ids[first + k] = -1 - token
+            else:
+                ids[first + k] = token
+                counts[token] += 1
+    return size
+
+
+@kernel
+def renumber(ids, mapping, out):
+    """Write mapping[id] for each id."""
+    for i in range(len(ids)):
+        out[i] = mapping[ids[i]]
+
+
+@kernel
+def decode(ids, i, pool, offsets, kinds, rules, left, quoted, out):
+    """Write the bytes of the tokens from number i on, while there is room, with the blanks that the rules expect.
+
+    An id that is none counts as 0. Returns where to go on, the bytes written, left and quoted.
+    """
+    n = 0
+    while i < len(ids):
+        token = np.int64(ids[i])
+        if token < 0 or token >= len(kinds):
+            token = 0
+        start = offsets[token]
+        length = offsets[token + 1] - start
+        if n + length + 1 > len(out):
+            break
+        kind = np.int64(kinds[token])
+        if kind != FILL:
+            expected, left, quoted = _spacing(rules, left, quoted, kind)
+            if expected:
+                out[n] = 32
+                n += 1
+        for k in range(length):
+            out[n + k] = pool[start + k]
+        n += length
+        i += 1
+    return i, n, left, quoted

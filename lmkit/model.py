@@ -1,0 +1,100 @@
+"""The contract every language model keeps, and the first file to read.
+
+A language model gives, after any history of tokens, a distribution over the next one:
+
+    p(w_1 ... w_T) = product over t of p(w_t | w_1 ... w_(t-1))
+
+The history enters only through a *state*. For an n-gram model the state is the longest part of the history that it has
+counts for; for a recurrent network it is the vector h_t. Everything else in lmkit (sampling, perplexity, the command
+line) is written once, against the five methods below, and serves every family.
+
+Token ids are int32. Three of them are fixed, here and nowhere else:
+"""
+
+from __future__ import annotations
+
+import abc
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from lmkit.text import TextLayer
+    from lmkit.uniforms import Uniforms
+
+__all__ = ["BOS", "EOS", "RESERVED", "UNK", "LanguageModel", "State"]
+
+UNK, BOS, EOS = 0, 1, 2
+RESERVED = ("<unk>", "<s>", "</s>")
+
+State = Any
+"""What a model remembers of the history, for n parallel streams: an array or a tuple of arrays, first axis n."""
+
+
+class LanguageModel(abc.ABC):
+    """A distribution over the next token given a state, for n parallel streams at once.
+
+    States are values: no method changes the one it is given. Logarithms are natural. `<s>` is never predicted: its
+    log-probability is -inf. Advancing over `</s>` is legal and leads to the start of the next sentence; an n-gram
+    model then forgets all before it, a recurrent one keeps its hidden state.
+
+    Attributes
+    ----------
+    text : TextLayer
+        The tokenizer, sentence rule and vocabulary that turn text into the ids this model was trained on.
+    family : str
+        The name under which `lmkit.registry` finds the class that reads this model's file.
+    metadata : dict
+        What the model file says of itself: settings and training record.
+    """
+
+    text: TextLayer
+    family: str
+    metadata: dict
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of token ids V, reserved ones included."""
+        return len(self.text.vocabulary)
+
+    @abc.abstractmethod
+    def begin(self, n: int = 1) -> State:
+        """Return the state of n streams at the start of a sentence, that is after `<s>`."""
+
+    @abc.abstractmethod
+    def log_probs(self, state: State) -> np.ndarray:
+        """Return log p(w | state) for every w, shape (n, V); each row's exp sums to one."""
+
+    @abc.abstractmethod
+    def advance(self, state: State, ids: np.ndarray) -> State:
+        """Return the state after each stream has seen one more token, ids of shape (n,)."""
+
+    @abc.abstractmethod
+    def score(self, state: State, ids: np.ndarray) -> tuple[np.ndarray, State]:
+        """Return log p of each of the ids (n, T) given all before it, shape (n, T), and the state after the last.
+
+        Cutting a text anywhere and scoring the pieces in turn gives the same numbers as scoring it whole.
+        """
+
+    @abc.abstractmethod
+    def draw(
+        self, state: State, t: int, uniforms: Uniforms, banned: np.ndarray
+    ) -> tuple[np.ndarray, State]:
+        """Roll the weighted die t times per stream: ids (n, t), drawn exactly from p (temperature 1), and the state.
+
+        Parameters
+        ----------
+        uniforms : Uniforms
+            One counter-based source of uniform numbers per stream; it moves on. A stream's tokens depend on its own
+            key and counter only, so neither chunking nor the number of streams changes what is drawn.
+        banned : ndarray of int32
+            Ids that never come; the rest of the distribution is renormalised.
+        """
+
+    def settings(self) -> dict:
+        """Return what is needed to read a score of this model: tokenizer, sentence rule, order, smoothing and so on."""
+        return {"family": self.family, **self.text.settings.describe()}
+
+    def context_counts(self, state: State) -> np.ndarray | None:
+        """Return how often each token followed the state in training, shape (V,), or None where it is not kept."""
+        return None

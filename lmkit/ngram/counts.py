@@ -1,0 +1,241 @@
+"""From the ids of a text to the n-grams of every order, in the order of the trie, with their counts.
+
+One forward sort of all positions by (w_i, ..., w_(i+n-1)) is the trie order at every level: the distinct k-grams are
+where neighbours share fewer than k words. The suffix of the k-gram at position p is the (k-1)-gram at p + 1, so the
+links cost no second sort, and the adjusted count of an n-gram is the number of links that point at it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from lmkit.errors import CorpusError
+from lmkit.kernels import ngram_counts as kernels
+from lmkit.model import BOS, EOS
+from lmkit.ngram.trie import BEGIN, COUNT, INTERNAL_COLUMNS, LEAF_COLUMNS, WORD
+
+__all__ = ["Levels", "Sorted", "count_ngrams", "in_threads", "link_levels", "sort_text"]
+
+NOTHING = np.zeros(0, np.uint8)
+MAX_TOKENS = 2**32 - 64
+
+
+@dataclasses.dataclass
+class Sorted:
+    """The positions of a text in the order of the words that follow them.
+
+    Attributes
+    ----------
+    words : ndarray of int32
+        The ids with one `</s>` in front, and room behind.
+    starts : ndarray of int64, shape (V + 1,)
+        Where the n-grams with each first word begin in the sorted order.
+    ranks : ndarray of uint32, shape (T,)
+        The sorted positions.
+    shared : ndarray of uint8, shape (T,)
+        Words shared with the predecessor.
+    seconds : ndarray of int32, shape (T,)
+        The second word of each n-gram.
+    lengths : ndarray of uint8, shape (T,)
+        Words in the n-gram: n, or fewer where the sentence ends.
+    """
+
+    words: np.ndarray
+    starts: np.ndarray
+    ranks: np.ndarray
+    shared: np.ndarray
+    seconds: np.ndarray
+    lengths: np.ndarray
+
+    def cut(self, parts: int) -> list[tuple[int, int]]:
+        """Cut the first words into at most `parts` ranges with about as many positions each."""
+        ends = np.searchsorted(self.starts, len(self.ranks) * np.arange(1, parts + 1) / parts)
+        ends[-1] = len(self.starts) - 1
+        begins = np.concatenate([[0], ends[:-1]])
+        return [(int(b), int(e)) for b, e in zip(begins, ends, strict=True) if b < e]
+
+
+def in_threads(threads: int, function: Callable, arguments: list[tuple]) -> list:
+    if threads == 1 or len(arguments) == 1:
+        return [function(*a) for a in arguments]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(lambda a: function(*a), arguments))
+
+
+def sort_text(ids: np.ndarray, order: int, vocabulary_size: int, threads: int = 1) -> Sorted:
+    """Sort the positions of a text (ids with `</s>` at each sentence's end) for n-grams up to an order of at least 2."""
+    positions = len(ids)
+    if positions > MAX_TOKENS:
+        raise CorpusError(f"the corpus has {positions} tokens; an n-gram model holds at most {MAX_TOKENS}")
+    words = np.full(positions + 2 + order, EOS, np.int32)
+    words[1 : positions + 1] = ids
+    starts = kernels.first_words(words, positions, vocabulary_size)
+    ranks = np.empty(positions, np.uint32)
+    shared = np.empty(positions, np.uint8)
+    text = Sorted(words, starts, ranks, shared, np.empty(positions, np.int32), np.empty(positions, np.uint8))
+    bits = max(2, int(vocabulary_size - 1).bit_length())
+    width = 64 // bits
+    first_width = min(width, order - 2)
+    ranges = text.cut(threads)
+    in_threads(
+        threads,
+        kernels.sort_positions,
+        [(words, positions, starts, b, e, first_width, bits, ranks, shared) for b, e in ranges],
+    )
+    for depth in range(2 + first_width, order, width):
+        w = min(width, order - depth)
+        in_threads(
+            threads,
+            kernels.refine,
+            [(words, starts, b, e, depth, w, bits, ranks, shared) for b, e in ranges],
+        )
+    in_threads(
+        threads,
+        kernels.measure,
+        [(words, ranks, order, int(starts[b]), int(starts[e]), text.seconds, text.lengths) for b, e in ranges],
+    )
+    return text
+
+
+def count_ngrams(ids: np.ndarray, order: int, vocabulary_size: int, threads: int = 1) -> list[tuple]:
+    """Count the n-grams of every order from 1 to `order`.
+
+    Returns
+    -------
+    list of (ngrams, counts)
+        For k = 1, 2, ...: int32 (m, k), sorted, and int64 (m,). `<s>` (id 1) stands in front of each sentence.
+
+    >>> count_ngrams(np.array([3, 4, 2, 3, 2]), 2, 5)[1][0].tolist()
+    [[1, 3], [3, 2], [3, 4], [4, 2]]
+    """
+    unigrams = np.bincount(ids, minlength=vocabulary_size)
+    present = np.flatnonzero(unigrams)
+    found = [(present[:, None].astype(np.int32), unigrams[present])]
+    if order == 1:
+        return found
+    text = sort_text(ids, order, vocabulary_size, threads)
+    for k in range(2, order + 1):
+        new = np.flatnonzero(text.shared < k)  # every place where a run of equal k-grams, or what is too short, begins
+        counts = np.diff(np.append(new, len(text.ranks)))
+        whole = text.lengths[new] >= k
+        begins, counts = new[whole], counts[whole]
+        grams = text.words[text.ranks[begins].astype(np.int64)[:, None] + np.arange(k)]
+        grams[grams[:, 0] == EOS, 0] = BOS
+        found.append((grams, counts))
+    return found
+
+
+@dataclasses.dataclass
+class Levels:
+    """A trie whose nodes hold counts, not yet probabilities; see `lmkit.ngram.trie` for the layout.
+
+    `sizes[k]` is the number of k-grams (sizes[0] = 1: the root), `dropped[k]` which of them fell under a cut-off.
+    """
+
+    nodes: np.ndarray
+    leaves: np.ndarray
+    sizes: list[int]
+    dropped: list[np.ndarray]
+
+    def level(self, k: int) -> np.ndarray:
+        """Return the records of the k-grams, a view."""
+        if k == len(self.sizes) - 1 and k > 0:
+            return self.leaves
+        first = sum(self.sizes[:k])
+        return self.nodes[first : first + self.sizes[k]]
+
+
+def link_levels(
+    ids: np.ndarray, order: int, counts: np.ndarray, *, adjusted: bool, cutoffs=None, excluded=NOTHING, threads=1,
+    progress=None,
+) -> Levels:  # fmt: skip
+    """Count all n-grams of a text and lay them out as a trie.
+
+    Parameters
+    ----------
+    ids : ndarray of int32
+        The text, `</s>` at the end of each sentence.
+    counts : ndarray of int64, shape (V,)
+        How often each id stands in it.
+    adjusted : bool
+        Below the highest order, count distinct words to the left instead of occurrences (Kneser and Ney 1995), except
+        for n-grams that begin with `<s>`.
+    cutoffs : sequence of int, excluded : ndarray of uint8 (V,)
+        Mark n-grams that occur no more than cutoffs[k - 1] times, or hold an excluded word.
+    """
+    v = len(counts)
+    cutoffs = cutoffs or [0] * order
+    drops = any(cutoffs) or excluded.size > 0
+    if order == 1:
+        leaves = np.zeros((v, LEAF_COLUMNS), np.uint32)
+        leaves[:, WORD] = np.arange(v)
+        leaves[:, COUNT] = counts
+        nodes = np.zeros((2, INTERNAL_COLUMNS), np.uint32)
+        nodes[:, BEGIN] = 1, 1 + v
+        return Levels(nodes, leaves, [1, v], [NOTHING, excluded])
+    text = sort_text(ids, order, v, threads)
+    if progress:
+        progress("sorted")
+    total = len(text.ranks)
+    ranges = [(int(text.starts[b]), int(text.starts[e])) for b, e in text.cut(threads)]
+    per_range = np.array(
+        in_threads(threads, kernels.count_levels, [(text.shared, text.lengths, b, e, order) for b, e in ranges])
+    )
+    sizes = [1, v, *(int(n) for n in per_range.sum(axis=0)[2:])]
+    if sum(sizes) >= 2**32:
+        raise CorpusError(f"{sum(sizes)} distinct n-grams; a model holds fewer than 2**32: lower --order or raise --cutoffs")
+    internal = sum(sizes[:-1])
+    nodes = np.zeros((internal + 1, INTERNAL_COLUMNS), np.uint32)
+    leaves = np.zeros((sizes[-1], LEAF_COLUMNS), np.uint32)
+    nodes[0, BEGIN] = 1
+    nodes[1 : v + 1, WORD] = np.arange(v)
+    nodes[1 : v + 1, BEGIN] = np.iinfo(np.uint32).max
+    if not adjusted:
+        nodes[1 : v + 1, COUNT] = counts
+
+    places = np.zeros(total + 1, np.uint32)
+    in_threads(threads, kernels.invert, [(text.ranks, b, e, places) for b, e in ranges])
+    suffixes = np.empty(total, np.uint32)
+    in_threads(threads, kernels.suffix_ranks, [(text.ranks, places, b, e, suffixes) for b, e in ranges])
+    del places
+    text.words = text.ranks = None
+    bos_range = int(text.starts[BOS]), int(text.starts[BOS + 1])
+
+    parents = np.repeat(np.arange(1, v + 1, dtype=np.uint32), np.diff(text.starts))
+    dropped = [NOTHING, excluded if drops and excluded.size else np.zeros(v, np.uint8) if drops else NOTHING]
+    owned_buffer = np.empty(total if order > 2 else 0, np.uint32)
+    first = 1 + v
+    for k in range(2, order + 1):
+        is_top = k == order
+        lower, lower_offset = (leaves, internal) if is_top else (nodes, 0)
+        owners = owned_buffer[:0] if is_top else owned_buffer
+        dropped.append(np.zeros(sizes[k], np.uint8) if drops else NOTHING)
+        firsts = first + np.concatenate([[0], np.cumsum(per_range[:, k])])
+        in_threads(
+            threads,
+            kernels.link_level,
+            [
+                (
+                    k, b, e, *bos_range, int(firsts[r]), text.seconds, text.shared, text.lengths, suffixes, parents, owners,
+                    nodes, lower, lower_offset, adjusted,
+                    not adjusted or is_top, cutoffs[k - 1], first - sizes[k - 1], dropped[k - 1], excluded,
+                    dropped[k][firsts[r] - first : firsts[r + 1] - first],
+                )
+                for r, (b, e) in enumerate(ranges)
+            ],
+        )  # fmt: skip
+        if k == 2:
+            text.seconds = text.seconds[:0].copy()
+            begins = nodes[1 : v + 1, BEGIN]
+            begins[:] = np.minimum.accumulate(np.append(begins, first + sizes[2])[::-1])[::-1][:-1]
+        if not is_top:
+            parents, owned_buffer = owned_buffer, parents
+        first += sizes[k]
+        if progress:
+            progress(f"{k}-grams")
+    nodes[internal, BEGIN] = first
+    return Levels(nodes, leaves, sizes, dropped)

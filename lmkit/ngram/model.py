@@ -1,0 +1,248 @@
+"""The n-gram model: the contract of `lmkit.model` over a trie."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from lmkit.errors import LmkitError, ModelError
+from lmkit.kernels import ngram_query, ngram_sampling
+from lmkit.model import BOS, EOS, LanguageModel
+from lmkit.ngram.counts import NOTHING, in_threads, link_levels
+from lmkit.ngram.options import NGramOptions
+from lmkit.ngram.smoothing import estimate
+from lmkit.ngram.trie import Trie, read_only
+from lmkit.text import TextLayer
+from lmkit.uniforms import Uniforms
+
+__all__ = ["NGramModel", "train"]
+
+PIECE = 16384  # tokens: a long text is scored in pieces of this size, a few at a time
+
+
+class NGramModel(LanguageModel):
+    """p(w | the n - 1 tokens before it), from counts.
+
+    The state of a stream is a node of the trie: the longest part of the history that occurs as a context.
+
+    Attributes
+    ----------
+    trie : Trie
+    options : dict
+        Order, smoothing and what else shaped the numbers.
+    threads : int
+        At most this many threads score and draw; the numbers are the same for every number of them.
+    """
+
+    family = "ngram"
+
+    def __init__(self, text: TextLayer, trie: Trie, options: dict, metadata: dict | None = None):
+        self.text = text
+        self.trie = trie
+        self.options = options
+        self.metadata = metadata or {}
+        self.threads = 2
+        self._begin = min(1 + BOS, trie.internal - 1) if trie.order > 1 else 0
+        spread = options["smoothing"] == "add-k"
+        self._uniform = -math.log(self.vocabulary_size - 1) if spread else math.nan
+
+    @property
+    def order(self) -> int:
+        """n: a token is predicted from the n - 1 before it."""
+        return self.trie.order
+
+    def settings(self) -> dict:
+        return {**super().settings(), **self.options}
+
+    def begin(self, n: int = 1) -> np.ndarray:
+        return np.full(n, self._begin, np.uint32)
+
+    def log_probs(self, state: np.ndarray) -> np.ndarray:
+        rows = np.empty((len(state), self.vocabulary_size), np.float32)
+        ngram_query.log_prob_rows(
+            self.trie.nodes, self.trie.leaves, self.order, self._uniform, read_only(state), rows
+        )
+        return rows
+
+    def advance(self, state: np.ndarray, ids: np.ndarray) -> np.ndarray:
+        after = np.empty(len(state), np.uint32)
+        ids = read_only(np.asarray(ids, np.int32))
+        ngram_query.advance(
+            self.trie.nodes, self.trie.leaves, self.order, self.vocabulary_size, self._begin, read_only(state), ids, after
+        )
+        return after
+
+    def score(self, state: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return log p of each token, float32 (n, T), and the state after the last.
+
+        A prediction depends on n - 1 tokens only, so a long text falls into pieces that are scored at the same time;
+        each but the first begins n - 1 tokens early at the root, which leads to the same state.
+        """
+        ids = np.ascontiguousarray(ids, np.int32)
+        streams, length = ids.shape
+        if not length:
+            return np.empty((streams, 0), np.float32), state.copy()
+        out = np.empty(ids.size, np.float32)
+        cuts = np.arange(0, length, PIECE) if length >= 2 * PIECE else self._short_cuts(streams, length)
+        offsets = np.arange(streams)[:, None] * length
+        warm_up = np.minimum(cuts, self.order - 1)
+        begins = (offsets + cuts - warm_up).ravel()
+        ends = (offsets + np.append(cuts[1:], length)).ravel()
+        states = np.zeros((streams, len(cuts)), np.uint32)
+        from_start = cuts < self.order  # too near the start for n - 1 tokens before it: begin with the given state
+        states[:, from_start] = np.asarray(state, np.uint32)[:, None]
+        after = np.empty(states.size, np.uint32)
+        pieces = (begins, np.tile(warm_up, streams), ends, states.ravel(), after)
+        shared = (self.trie.nodes, self.trie.leaves, self.order, self.vocabulary_size, self._begin, self._uniform)
+        parts = np.array_split(np.arange(len(begins)), min(self.threads, len(begins)) if ids.size > PIECE else 1)
+        in_threads(
+            self.threads,
+            ngram_query.score_pieces,
+            [
+                (*shared, read_only(ids.ravel()), *(a[p[0] : p[-1] + 1] for a in pieces[:4]), out, after[p[0] : p[-1] + 1])
+                for p in parts
+            ],
+        )
+        return out.reshape(streams, length), after.reshape(streams, -1)[:, -1].copy()
+
+    def _short_cuts(self, streams: int, length: int) -> np.ndarray:
+        """Cut a text that is too short for whole pieces so that the lanes of the kernel still have company."""
+        size = max(32 * self.order, -(-length * streams // 32))
+        return np.arange(0, length, size)
+
+    def draw(
+        self, state: np.ndarray, t: int, uniforms: Uniforms, banned: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        streams = len(state)
+        ids = np.empty((streams, t), np.int32)
+        done = np.zeros(streams, np.int64)
+        forbidden = np.zeros(self.vocabulary_size, np.uint8)
+        forbidden[banned] = 1
+        forbidden[BOS] = 1
+        state = np.array(state, np.uint32)
+        while (done < t).any():
+            self._draw(state, t, uniforms, forbidden, ids, done)
+            for i in np.flatnonzero(done < t):  # the kernel met banned tokens again and again
+                ids[i, done[i]], state[i] = self._draw_from_row(state[i], uniforms, forbidden, i)
+                done[i] += 1
+        return ids, state
+
+    def _draw(self, state, t, uniforms, forbidden, ids, done):
+        """Let the kernel draw, in place, until each stream has t tokens or needs help."""
+        trie, streams = self.trie, len(state)
+        after = np.empty_like(state)
+        parts = np.array_split(np.arange(streams), min(self.threads, streams) if streams * t > 2048 else 1)
+        spreads = not math.isnan(self._uniform)
+        jobs = []
+        for p in parts:
+            s = slice(p[0], p[-1] + 1)
+            jobs.append((
+                trie.nodes, trie.leaves, trie.alias, self.order, self._begin, spreads, forbidden, uniforms.keys[s],
+                uniforms.counters[s], state[s], t, ids[s], done[s], after[s],
+            ))  # fmt: skip
+        in_threads(self.threads, ngram_sampling.draw, jobs)
+        state[:] = after
+
+    def _draw_from_row(self, state, uniforms, forbidden, stream):
+        """Draw one token from the renormalised full distribution; where nothing is left of it, from the shorter context's."""
+        one = Uniforms(uniforms.keys[stream : stream + 1], uniforms.counters[stream : stream + 1])
+        u = one.floats()[0]
+        uniforms.counters[stream] = one.counters[0]
+        context = np.array([state], np.uint32)
+        while True:
+            row = np.exp(self.log_probs(context)[0].astype(np.float64))
+            row[forbidden != 0] = 0
+            cumulative = np.cumsum(row)
+            if cumulative[-1] > 0:
+                break
+            if context[0] == 0:
+                raise LmkitError("nothing can be drawn: every token that the model knows is banned")
+            context[0] = min(int(self.trie.nodes[context[0], 1]), self.trie.internal - 1)
+        token = int(np.searchsorted(cumulative, u * cumulative[-1], side="right"))
+        return token, self.advance(np.array([state], np.uint32), np.array([token], np.int32))[0]
+
+    def context_counts(self, state: np.ndarray) -> np.ndarray | None:
+        if not self.trie.counts.size:
+            return None
+        rows = np.empty((len(state), self.vocabulary_size), np.int64)
+        ngram_query.count_rows(self.trie.nodes, self.trie.leaves, self.trie.counts, read_only(state), rows)
+        return rows
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return all arrays of the model, for its file."""
+        return {**self.trie.tensors(), **self.text.tensors()}
+
+    def config(self) -> dict:
+        """Return what besides the arrays makes the model, for its file."""
+        return {**self.options, "ngrams": list(self.trie.sizes)}
+
+    @classmethod
+    def from_file(cls, file) -> NGramModel:
+        """Build the model over a file's memory-mapped tensors (`lmkit.storage.ModelFile`).
+
+        Raises
+        ------
+        ModelError
+            The file does not hold a whole n-gram model.
+        """
+        text = TextLayer.from_tensors(file.tensors, file.metadata)
+        options = dict(file.metadata.get("config") or {})
+        sizes = options.pop("ngrams", None)
+        if not isinstance(sizes, list) or options.get("smoothing") not in ("modified-kneser-ney", "mle", "add-k"):
+            raise ModelError(f"{file.name}: its settings are not those of an n-gram model; train it anew")
+        trie = Trie.from_tensors(file.tensors, sizes, len(text.vocabulary), file.name)
+        return cls(text, trie, options, file.metadata)
+
+
+def train(
+    ids: np.ndarray,
+    counts: np.ndarray,
+    text: TextLayer,
+    options: NGramOptions,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> NGramModel:
+    """Count and smooth: turn a text as ids (`</s>` at each sentence's end) into a model.
+
+    Parameters
+    ----------
+    ids : ndarray of int32, shape (T,)
+    counts : ndarray of int64, shape (V,)
+        How often each id stands in the text.
+    progress : callable, optional
+        Called with a phase, the steps done and all steps.
+
+    Warns
+    -----
+    LmkitWarning
+        Kneser-Ney discounts had to fall back.
+    """
+    started = time.perf_counter()
+    step = 0
+
+    def report(phase: str) -> None:
+        nonlocal step
+        step += 1
+        if progress:
+            progress(phase, step, options.order + 2)
+
+    excluded = NOTHING
+    if options.limit_vocabulary is not None:
+        excluded = np.ones(len(counts), np.uint8)
+        excluded[:3] = 0
+        known = (text.vocabulary.id(token) for token in options.limit_vocabulary)
+        excluded[[i for i in known if i is not None]] = 0
+    levels = link_levels(
+        ids, options.order, counts, adjusted=options.smoothing == "modified-kneser-ney", cutoffs=options.cutoffs,
+        excluded=excluded, threads=options.threads, progress=report,
+    )  # fmt: skip
+    trie, facts = estimate(levels, options)
+    report("probabilities")
+    if excluded.any():
+        text = text.restricted(excluded == 0)
+    described = {**options.describe(), **facts}
+    model = NGramModel(text, trie, described, {"training": {"seconds": time.perf_counter() - started}})
+    model.threads = options.threads
+    return model

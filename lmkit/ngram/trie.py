@@ -1,0 +1,117 @@
+"""The n-gram model as a trie laid out in arrays, with failure links.
+
+Nodes are numbered level by level (breadth first): 0 is the root (the empty context), 1 + w the unigram w, then the
+bigrams, and so on; within a level in the order of their words. So the children of a node are neighbours,
+
+    children(c) = begin(c), ..., begin(c + 1) - 1,
+
+sorted by word, and one row more than there are nodes closes the last range. A record is six uint32 (24 bytes); the
+n-grams of the highest order have no children and keep the first four (16 bytes):
+
+    word      the last word of the n-gram
+    suffix    the node of the longest proper suffix that is a context (the failure link of Aho and Corasick 1975)
+    log_p     float32 bits: natural logarithm of p(word | context)
+    mass      discounted mass of this and the earlier children, as a fraction of 2**32; what the last child lacks to
+              2**32 is gamma(context), the share of the shorter contexts. 2**32 - 1 stands for 2**32.
+    begin     the first child
+    backoff   float32 bits: natural logarithm of gamma
+
+A context's state is its node. With w the next word:  p = p(w | c) if c has the child w, else gamma(c) p(w | suffix(c)).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from lmkit.errors import ModelError
+
+__all__ = [
+    "BACKOFF", "BEGIN", "COUNT", "INTERNAL_COLUMNS", "LEAF_COLUMNS", "LOG_P", "MASS", "SUFFIX", "WORD", "Trie",
+]  # fmt: skip
+
+WORD, SUFFIX, LOG_P, MASS, BEGIN, BACKOFF = range(6)
+COUNT = LOG_P  # until the probabilities are known, their column holds the counts
+LEAF_COLUMNS, INTERNAL_COLUMNS = 4, 6
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    """Return a view that cannot be written: kernels are compiled for such arrays, from a file or not."""
+    view = np.ascontiguousarray(array).view()
+    view.flags.writeable = False
+    return view
+
+
+@dataclasses.dataclass(frozen=True)
+class Trie:
+    """The arrays of an n-gram model.
+
+    Attributes
+    ----------
+    nodes : ndarray of uint32, shape (1 + nodes below the highest order + 1, 6)
+    leaves : ndarray of uint32, shape (n-grams of the highest order, 4)
+    alias : ndarray of uint32, shape (V, 2)
+        Walker's (1977) alias table of the unigram distribution: threshold and alias of each column.
+    counts : ndarray of uint32
+        Occurrences of each node (root included), for models that keep them; else empty.
+    sizes : tuple of int
+        Number of k-grams for k = 0 (the root), 1, ..., n.
+    """
+
+    nodes: np.ndarray
+    leaves: np.ndarray
+    alias: np.ndarray
+    counts: np.ndarray
+    sizes: tuple[int, ...]
+
+    def __post_init__(self):
+        for name in ("nodes", "leaves", "alias", "counts"):
+            object.__setattr__(self, name, read_only(getattr(self, name)))
+
+    @property
+    def order(self) -> int:
+        """n, the length of the longest n-grams."""
+        return len(self.sizes) - 1
+
+    @property
+    def internal(self) -> int:
+        """Number of nodes below the highest order: the first leaf's number."""
+        return len(self.nodes) - 1
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return the arrays under the names they have in a model file."""
+        named = {"ngram.nodes": self.nodes, "ngram.leaves": self.leaves, "ngram.alias": self.alias}
+        if self.counts.size:
+            named["ngram.counts"] = self.counts
+        return named
+
+    @classmethod
+    def from_tensors(cls, tensors: dict[str, np.ndarray], sizes: list[int], vocabulary_size: int, name: str) -> Trie:
+        """Take the arrays out of a model file, untrusted: shapes are checked here, numbers where they are used.
+
+        Raises
+        ------
+        ModelError
+            A tensor is missing or has another shape or type than `sizes` and the vocabulary call for.
+        """
+        if len(sizes) < 2 or any(type(s) is not int or s < 0 for s in sizes) or sizes[:2] != [1, vocabulary_size]:
+            raise ModelError(f"{name}: the numbers of n-grams {sizes} do not fit {vocabulary_size} words; train it anew")
+        expected = {
+            "ngram.nodes": (sum(sizes[:-1]) + 1, INTERNAL_COLUMNS),
+            "ngram.leaves": (sizes[-1], LEAF_COLUMNS),
+            "ngram.alias": (vocabulary_size, 2),
+            "ngram.counts": (sum(sizes),),
+        }
+        arrays = []
+        for key, shape in expected.items():
+            array = tensors.get(key, np.zeros(0, np.uint32) if key == "ngram.counts" else None)
+            if array is None:
+                raise ModelError(f"{name}: tensor {key} is missing; train the model anew")
+            if array.dtype != np.uint32 or (array.shape != shape and not (key == "ngram.counts" and not array.size)):
+                raise ModelError(
+                    f"{name}: tensor {key} is {array.dtype}{list(array.shape)}, expected uint32{list(shape)}; "
+                    "train the model anew"
+                )
+            arrays.append(array)
+        return cls(*arrays, tuple(sizes))
