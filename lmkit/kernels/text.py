@@ -79,7 +79,7 @@ def fold(typingctx, a, b):
     return types.uint64(types.uint64, types.uint64), codegen
 
 
-@register_jitable
+@register_jitable(forceinline=True)
 def code_point(block, i, end):
     """Return the code point at byte i and its length; a byte that is not UTF-8 is U+DC00 plus its value, length 1."""
     b = np.int64(block[i])
@@ -99,7 +99,7 @@ def code_point(block, i, end):
     return code, n
 
 
-@kernel
+@kernel(_nrt=False)
 def inspect_utf8(block, size):
     """Return the number of characters, each byte that is not UTF-8 being one, and the first such byte or -1."""
     high = np.uint64(0x8080808080808080)
@@ -119,7 +119,7 @@ def inspect_utf8(block, size):
     return characters, bad
 
 
-@kernel
+@kernel(_nrt=False)
 def sentence_ends(block, size, paragraphs, state, ends):
     """Write the positions at which a sentence has ended before the byte there; return their number and the state.
 
@@ -152,7 +152,7 @@ def sentence_ends(block, size, paragraphs, state, ends):
     return n, state
 
 
-@register_jitable
+@register_jitable(forceinline=True)
 def _paragraph_state(block, i, end, state):
     while i < end and (block[i] == 32 or block[i] == 9 or block[i] == 13):
         i += 1
@@ -161,7 +161,7 @@ def _paragraph_state(block, i, end, state):
     return (2 if state == 1 else state), False
 
 
-@register_jitable
+@register_jitable(forceinline=True)
 def _emit_ends(ends, e, position, starts, lengths, n):
     """Write a sentence end for each of the ends that is not after the position, while there is room."""
     while e < len(ends) and ends[e] <= position and n < len(starts):
@@ -172,7 +172,7 @@ def _emit_ends(ends, e, position, starts, lengths, n):
     return e, n
 
 
-@kernel
+@kernel(_nrt=False)
 def split_whitespace(block, size, i, ends, e, starts, lengths):
     """Cut at NUL, tab, newline, return and blank. Return the spans written, and where to go on: byte and end."""
     n = 0
@@ -201,7 +201,7 @@ def split_whitespace(block, size, i, ends, e, starts, lengths):
     return n, i, e
 
 
-@kernel
+@kernel(_nrt=False)
 def split_characters(block, size, i, ends, e, starts, lengths):
     """Cut after each code point; returns as `split_whitespace`."""
     n = 0
@@ -219,7 +219,7 @@ def split_characters(block, size, i, ends, e, starts, lengths):
     return n, i, e
 
 
-@register_jitable
+@register_jitable(forceinline=True)
 def _class_at(block, i, end, classes):
     """The class of the code point at byte i and its length; GLUE and 0 at the end."""
     if i >= end:
@@ -228,7 +228,7 @@ def _class_at(block, i, end, classes):
     return np.int64(classes[code]), n
 
 
-@register_jitable
+@register_jitable(forceinline=True)
 def _token_end(block, i, end, classes):
     """Return the kind of the token that starts with the byte i, which is no blank, and where it ends.
 
@@ -268,7 +268,7 @@ def _token_end(block, i, end, classes):
         following, n = _class_at(block, i, end, classes)
 
 
-@register_jitable
+@register_jitable(forceinline=True)
 def _spacing(rules, left, quoted, kind):
     """Return whether a blank is expected before a token of this kind, and the two values that say so for the next.
 
@@ -282,7 +282,7 @@ def _spacing(rules, left, quoted, kind):
     return np.int64(rules[left, kind]), kind, quoted
 
 
-@kernel
+@kernel(_nrt=False)
 def split_words(block, size, i, ends, e, left, quoted, hold, classes, rules, starts, lengths):
     """Cut into words, symbols, newlines, and the joiners and blanks where the text departs from the spacing rules.
 
@@ -318,7 +318,7 @@ def split_words(block, size, i, ends, e, left, quoted, hold, classes, rules, sta
     return n, i, e, left, quoted
 
 
-@kernel
+@kernel(_nrt=False)
 def token_kinds(pool, offsets, classes, kinds):
     """Write the kind of each token: what `_spacing` needs to know of it."""
     for token in range(len(kinds)):
@@ -333,7 +333,7 @@ def token_kinds(pool, offsets, classes, kinds):
             kinds[token] = FILL if end > offsets[token] else GLUE
 
 
-@kernel
+@kernel(_nrt=False)
 def encode_bytes(block, size, ends, ids):
     """Write 3 + byte for each byte and 2 for each of the ends."""
     n = 0
@@ -349,92 +349,105 @@ def encode_bytes(block, size, ends, ids):
             n += 1
 
 
-@register_jitable
+# The bytes of the first and the second word of a token that count, by its length.
+FIRST = np.array([2 ** (8 * min(n, 8)) - 1 for n in range(16)], np.uint64)
+SECOND = np.array([2 ** (8 * max(n - 8, 0)) - 1 for n in range(16)], np.uint64)
+
+
+@register_jitable(forceinline=True)
 def _token_key(block, start, length, secret):
-    """Up to seven bytes are their own key; longer tokens have a hash, with 255 where the others have the length."""
-    if length < 8:
-        word = load64(block, start) & ((np.uint64(1) << np.uint64(8 * length)) - np.uint64(1))
-        return word | np.uint64(length) << np.uint64(56)
-    key = np.uint64(length)
-    i = 0
-    while i + 8 <= length:
-        key = fold(key ^ load64(block, start + i), secret)
-        i += 8
-    if i < length:
-        key = fold(key ^ load64(block, start + length - 8), secret)
-    return key | np.uint64(0xFF00000000000000)
+    """Return two words. They are the token itself and its length up to 15 bytes, and a hash of longer ones."""
+    if length < 16:
+        first = load64(block, start) & FIRST[length]
+        return first, load64(block, start + 8) & SECOND[length] | np.uint64(length) << np.uint64(56)
+    first = np.uint64(length)
+    for i in range(0, length - 8, 8):
+        first = fold(first ^ load64(block, start + i), secret)
+    second = fold(first ^ load64(block, start + length - 8), secret)
+    return first, second | np.uint64(0xFF00000000000000)
 
 
-@register_jitable
+@register_jitable(forceinline=True)
 def _same_bytes(a, i, b, j, length):
     """Compare two spans of eight bytes or more."""
-    k = 0
-    while k + 8 <= length:
+    for k in range(0, length - 8, 8):
         if load64(a, i + k) != load64(b, j + k):
             return False
-        k += 8
     return load64(a, i + length - 8) == load64(b, j + length - 8)
 
 
-@register_jitable
-def _find(slots, key, secret, block, start, length, pool, offsets):
-    """Return the slot that holds a token or is free for it. A slot is a key and an id + 1; 0 is free."""
+@register_jitable(forceinline=True)
+def _home(first, second, secret):
+    return fold(first ^ fold(second, secret), secret)
+
+
+@register_jitable(forceinline=True)
+def _find(slots, slot, first, second, block, start, length, pool, offsets):
+    """Return the slot that holds a token or is free for it: two words of key, id + 1 (0 is free), count."""
     last = np.uint64(slots.shape[0] - 1)
-    slot = fold(key, secret) & last
-    while slots[slot, 1] != 0:
-        if slots[slot, 0] == key:
-            if length < 8:
+    slot &= last
+    while slots[slot, 2] != 0:
+        if slots[slot, 0] == first and slots[slot, 1] == second:
+            if length < 16:
                 break
-            at = offsets[np.int64(slots[slot, 1]) - 1]
-            if offsets[np.int64(slots[slot, 1])] - at == length and _same_bytes(block, start, pool, at, length):
+            token = np.int64(slots[slot, 2]) - 1
+            at = offsets[token]
+            if offsets[token + 1] - at == length and _same_bytes(block, start, pool, at, length):
                 break
         slot = (slot + np.uint64(1)) & last
     return slot
 
 
-@kernel
-def build_index(pool, offsets, first, size, secret, slots):
-    """Put the tokens first to size - 1 into the slots. Return -1, or the first token that is there already."""
-    for token in range(first, size):
+@kernel(_nrt=False)
+def build_index(pool, offsets, size, secret, slots):
+    """Put all tokens into the slots, of which there are more. Return -1, or the first token that is there twice."""
+    for token in range(size):
         start = offsets[token]
         length = offsets[token + 1] - start
-        key = _token_key(pool, start, length, secret)
-        slot = _find(slots, key, secret, pool, start, length, pool, offsets)
-        if slots[slot, 1] != 0:
+        first, second = _token_key(pool, start, length, secret)
+        home = _home(first, second, secret)
+        slot = _find(slots, home, first, second, pool, start, length, pool, offsets)
+        if slots[slot, 2] != 0:
             return token
-        slots[slot, 0] = key
-        slots[slot, 1] = np.uint64(token + 1)
+        slots[slot, 0] = first
+        slots[slot, 1] = second
+        slots[slot, 2] = np.uint64(token + 1)
     return -1
 
 
-@kernel
-def intern(block, starts, lengths, n, slots, pool, offsets, size, counts, secret, add, ids):
-    """Write the id of each of n spans and count them; return the number of tokens known.
+@kernel(_nrt=False)
+def intern(block, starts, lengths, slots, pool, offsets, size, secret, add, keys, ids):
+    """Write the id of each span and count it in its slot; return the number of tokens known.
 
-    New tokens get the next id with `add`, else MISSING. The slots must have room for n more, and so must the pool,
-    the offsets and the counts. Keys are made for 64 spans at a time and their slots prefetched, so that the cache misses
-    of a batch overlap.
+    New tokens get the next id with `add`, else MISSING. The slots must have room for that many more, and so must the
+    pool and the offsets. Keys are made for len(keys) spans at a time and their slots prefetched, so that the cache
+    misses of a batch overlap.
     """
-    keys = np.empty(64, np.uint64)
     last = np.uint64(slots.shape[0] - 1)
-    for first in range(0, n, 64):
-        batch = min(64, n - first)
+    for begin in range(0, len(starts), len(keys)):
+        batch = min(len(keys), len(starts) - begin)
         for k in range(batch):
-            if lengths[first + k] >= 0:
-                keys[k] = _token_key(block, starts[first + k], lengths[first + k], secret)
-                prefetch(slots, np.int64(2 * (fold(keys[k], secret) & last)))
+            length = max(lengths[begin + k], 0)
+            first, second = _token_key(block, starts[begin + k], length, secret)
+            home = _home(first, second, secret)
+            prefetch(slots, np.int64((home & last) << np.uint64(2)))
+            keys[k, 0] = first
+            keys[k, 1] = second
+            keys[k, 2] = home
         for k in range(batch):
-            start = starts[first + k]
-            length = lengths[first + k]
+            start = starts[begin + k]
+            length = lengths[begin + k]
             if length < 0:
-                ids[first + k] = 2
-                counts[2] += 1
+                ids[begin + k] = 2
                 continue
-            slot = _find(slots, keys[k], secret, block, start, length, pool, offsets)
-            token = np.int64(slots[slot, 1]) - 1
-            if token < 0:
+            slot = _find(slots, keys[k, 2], keys[k, 0], keys[k, 1], block, start, length, pool, offsets)
+            token = np.int64(slots[slot, 2]) - 1
+            if token < 3:
+                if token >= 0:
+                    ids[begin + k] = -1 - token
+                    continue
                 if not add:
-                    ids[first + k] = MISSING
+                    ids[begin + k] = MISSING
                     continue
                 token = size
                 size += 1
@@ -442,24 +455,22 @@ def intern(block, starts, lengths, n, slots, pool, offsets, size, counts, secret
                 for i in range(length):
                     pool[at + i] = block[start + i]
                 offsets[token + 1] = at + length
-                slots[slot, 0] = keys[k]
-                slots[slot, 1] = np.uint64(token + 1)
-            if token < 3:
-                ids[first + k] = -1 - token
-            else:
-                ids[first + k] = token
-                counts[token] += 1
+                slots[slot, 0] = keys[k, 0]
+                slots[slot, 1] = keys[k, 1]
+                slots[slot, 2] = np.uint64(token + 1)
+            slots[slot, 3] += np.uint64(1)
+            ids[begin + k] = token
     return size
 
 
-@kernel
+@kernel(_nrt=False)
 def renumber(ids, mapping, out):
     """Write mapping[id] for each id."""
     for i in range(len(ids)):
         out[i] = mapping[ids[i]]
 
 
-@kernel
+@kernel(_nrt=False)
 def decode(ids, i, pool, offsets, kinds, rules, left, quoted, out):
     """Write the bytes of the tokens from number i on, while there is room, with the blanks that the rules expect.
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 
 import numpy as np
 
 from lmkit.errors import LmkitError, ModelError
 from lmkit.kernels import ngram_query, ngram_sampling
-from lmkit.model import BOS, EOS, LanguageModel
+from lmkit.model import BOS, RESERVED, LanguageModel
 from lmkit.ngram.counts import NOTHING, in_threads, link_levels
 from lmkit.ngram.options import NGramOptions
 from lmkit.ngram.smoothing import estimate
 from lmkit.ngram.trie import Trie, read_only
-from lmkit.text import TextLayer
+from lmkit.text import TextLayer, Vocabulary
 from lmkit.uniforms import Uniforms
 
 __all__ = ["NGramModel", "train"]
@@ -219,7 +218,6 @@ def train(
     LmkitWarning
         Kneser-Ney discounts had to fall back.
     """
-    started = time.perf_counter()
     step = 0
 
     def report(phase: str) -> None:
@@ -241,8 +239,9 @@ def train(
     trie, facts = estimate(levels, options)
     report("probabilities")
     if excluded.any():
-        text = text.restricted(excluded == 0)
+        kept = [text.vocabulary.token(i) for i in np.flatnonzero(excluded == 0) if i >= len(RESERVED)]
+        text = TextLayer(text.settings, Vocabulary.from_tokens(kept))
     described = {**options.describe(), **facts}
-    model = NGramModel(text, trie, described, {"training": {"seconds": time.perf_counter() - started}})
+    model = NGramModel(text, trie, described)
     model.threads = options.threads
     return model

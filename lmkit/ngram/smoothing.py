@@ -59,22 +59,17 @@ def _all_discounts(levels: Levels, options: NGramOptions) -> list[tuple[float, f
 def _kneser_ney_unigrams(counts: np.ndarray, discounts, interpolate: bool, dropped: np.ndarray) -> np.ndarray:
     """Return p(w), float64 (V,), from adjusted counts: interpolated with the uniform distribution over all but `<s>`.
 
-    Without interpolation `<unk>` gets what the discounts spare, as in SRILM.
+    Without interpolation `<unk>` gets what the discounts spare, as in SRILM. Dropped words have no share, and the
+    uniform distribution does not reach them.
     """
     counts = counts.astype(np.float64)
     counts[BOS] = 0
-    total = counts.sum()
-    shares = np.maximum(counts - np.array([0.0, *discounts])[np.minimum(counts, 3).astype(int)], 0) / total
-    gamma = 1 - shares.sum()
-    if interpolate:
-        p = shares + gamma / (len(counts) - 1)
-    else:
-        p = shares
-        p[UNK] += gamma
-    p[BOS] = 0
-    if dropped.any():  # what dropped words had goes to <unk>, which now stands for them
-        p[UNK] += p[dropped != 0].sum()
-        p[dropped != 0] = 0
+    p = np.maximum(counts - np.array([0.0, *discounts])[np.minimum(counts, 3).astype(int)], 0) / counts.sum()
+    kept = dropped == 0 if dropped.size else np.ones(len(p), bool)
+    p[~kept] = 0
+    kept[BOS] = False
+    spared = 1 - p.sum()
+    p[kept if interpolate else UNK] += spared / kept.sum() if interpolate else spared
     return p
 
 

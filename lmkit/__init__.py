@@ -1,0 +1,43 @@
+"""Language models from n-gram counts and recurrent networks: train, sample and score.
+
+>>> import lmkit
+>>> "train" in lmkit.__all__
+True
+"""
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CorpusError",
+    "LmkitError",
+    "Model",
+    "ModelError",
+    "OptionError",
+    "__version__",
+    "count",
+    "info",
+    "load",
+    "next_tokens",
+    "perplexity",
+    "sample",
+    "train",
+]
+
+if TYPE_CHECKING:
+    from lmkit.api import Model, count, info, load, next_tokens, perplexity, sample, train
+    from lmkit.errors import CorpusError, LmkitError, ModelError, OptionError
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for, and NumPy and Numba with it, only now: `lmkit --help` needs neither."""
+    if name not in __all__:
+        raise AttributeError(f"module 'lmkit' has no attribute {name!r}")
+    from lmkit import api, errors
+
+    return getattr(errors if name.endswith("Error") else api, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,432 @@
+"""Everything the commands do, as calls.
+
+>>> import lmkit
+>>> rows = ("rows", b"row row row your boat\\n")
+>>> m = lmkit.train([rows], order=2, smoothing="mle", tokenizer="whitespace")
+>>> m.sample(n=3, prompt="row your", temperature=0, seed=1)
+' boat\\nrow'
+>>> round(m.log_prob("row your boat"), 4)      # log 1/3: after "row" come "row", "row" and "your"
+-1.0986
+>>> m.next("row", top=1)
+[NextToken(token='row', id=3, probability=0.666..., count=2, total=3)]
+
+Progress: calls that take long accept `progress(phase, done, total, unit)`, called now and then, from any
+thread: `phase` is a word or two ("reading", "counting"), `done` and `total` are numbers of `unit` ("B",
+"tokens", "n-grams"), and `total` is None where it is not known.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+import lmkit
+from lmkit import registry, storage
+from lmkit.errors import OptionError
+from lmkit.evaluation import Evaluation, evaluate
+from lmkit.model import LanguageModel, State
+from lmkit.sampling import sample_pieces
+from lmkit.text import Corpus, TextSettings, learn, read_vocabulary
+from lmkit.uniforms import Uniforms
+
+__all__ = ["Model", "NextToken", "count", "info", "load", "next_tokens", "perplexity", "sample", "train"]
+
+Progress = Callable[[str, int, "int | None", str], None]
+Texts = Any  # a path, "-", a (name, bytes) pair, a Corpus, or a list of these
+
+
+@dataclasses.dataclass(frozen=True)
+class NextToken:
+    """One row of a distribution p(token | context); count and total are None where the model does not keep
+    counts."""
+
+    token: str
+    id: int
+    probability: float
+    count: int | None
+    total: int | None
+
+
+class Model(LanguageModel):
+    """A language model with all that one can do with it; the contract of `lmkit.model` is passed on to its
+    family.
+
+    Attributes
+    ----------
+    language_model : LanguageModel
+        The model of its family.
+    path : str or None
+        The file it came from or went to.
+    """
+
+    def __init__(self, language_model: LanguageModel, path: str | os.PathLike | None = None):
+        self.language_model = language_model
+        self.path = None if path is None else os.fspath(path)
+        self.text, self.family, self.metadata = (
+            language_model.text,
+            language_model.family,
+            language_model.metadata,
+        )
+
+    def begin(self, n: int = 1) -> State:
+        return self.language_model.begin(n)
+
+    def log_probs(self, state: State) -> np.ndarray:
+        return self.language_model.log_probs(state)
+
+    def advance(self, state: State, ids: np.ndarray) -> State:
+        return self.language_model.advance(state, ids)
+
+    def score(self, state: State, ids: np.ndarray) -> tuple[np.ndarray, State]:
+        return self.language_model.score(state, ids)
+
+    def draw(self, state: State, t: int, uniforms: Uniforms, banned: np.ndarray) -> tuple[np.ndarray, State]:
+        return self.language_model.draw(state, t, uniforms, banned)
+
+    def settings(self) -> dict:
+        return self.language_model.settings()
+
+    def context_counts(self, state: State) -> np.ndarray | None:
+        return self.language_model.context_counts(state)
+
+    def __repr__(self) -> str:
+        listed = ", ".join(f"{key}={value!r}" for key, value in self.settings().items())
+        return f"<lmkit.Model {listed}, vocabulary={self.vocabulary_size}>"
+
+    def sample(self, **options) -> str | list[str]:
+        """Return generated text; see `sample`."""
+        return sample(self, **options)
+
+    def perplexity(self, texts: Texts, **options) -> Evaluation:
+        """Return how surprised the model is by texts; see `perplexity`."""
+        return perplexity(self, texts, **options)
+
+    def next(self, context: str = "", **options) -> list[NextToken]:
+        """Return the most probable next tokens; see `next_tokens`."""
+        return next_tokens(self, context, **options)
+
+    def log_prob(self, text: str) -> float:
+        """Return the natural logarithm of the probability of a text and of the end of its last sentence."""
+        ids = self.text.encode_text(text).ids
+        log_p, _ = self.score(self.begin(), ids[None, :])
+        return float(log_p.sum(dtype=np.float64))
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the model file: whole or not at all."""
+        model = self.language_model
+        metadata = {
+            "config": model.config(),
+            **model.text.metadata(),
+            "training": model.metadata.get("training"),
+        }
+        storage.save(path, model.family, metadata, model.tensors())
+        self.path = os.fspath(path)
+
+
+def train(
+    texts: Texts,
+    arch: str = "ngram",
+    *,
+    output: str | os.PathLike | None = None,
+    tokenizer: str = "word",
+    sentence: str | None = None,
+    lowercase: bool = False,
+    reserved: str = "error",
+    vocabulary: str | os.PathLike | list[str] | None = None,
+    vocab_size: int | None = None,
+    min_count: int = 1,
+    limit_vocabulary: str | os.PathLike | Iterable[str] | None = None,
+    encoding: str = "utf-8",
+    errors: str = "strict",
+    progress: Progress | None = None,
+    **options,
+) -> Model:
+    """Train a language model, and save it if `output` is given.
+
+    The model holds a record of its training. Same texts and options give the same file, but for the seconds
+    in that record.
+
+    Parameters
+    ----------
+    texts
+        Paths, "-" for the standard input, (name, bytes) pairs; one or a list.
+    arch : str
+        One of `lmkit.registry.ARCHITECTURES`.
+    tokenizer, sentence, lowercase, reserved
+        See `lmkit.text.TextSettings`.
+    vocabulary : path or list of str, optional
+        The only tokens there are besides `<unk>`: from a list, a file, or a model file.
+    vocab_size, min_count : int
+        Keep so many token types, those seen so often; the others become `<unk>`.
+    limit_vocabulary : path or list of str, optional
+        Drop n-grams with other words after counting.
+    options
+        Of the architecture: order, smoothing, k, ... as in `lmkit.ngram.options.NGramOptions`.
+
+    Raises
+    ------
+    CorpusError, OptionError, ModelError, OSError
+    """
+    started = time.monotonic()
+    architecture = registry.architecture(arch)
+    settings = TextSettings(tokenizer=tokenizer, sentence=sentence, lowercase=lowercase, reserved=reserved)
+    if limit_vocabulary is not None:
+        options["limit_vocabulary"] = tuple(_tokens(limit_vocabulary, settings))
+    choices = _choices(architecture.get("options"), arch, options)
+    corpora = _corpora(texts, encoding, errors)
+    ids, text, counts, records = learn(
+        corpora,
+        settings,
+        vocabulary=None if vocabulary is None else _tokens(vocabulary, settings),
+        vocab_size=vocab_size,
+        min_count=min_count,
+        progress=_reading(progress, corpora),
+    )
+    steps = None if progress is None else lambda phase, done, total: progress(phase, done, total, "steps")
+    trained = architecture.get("train")(ids, counts, text, choices, progress=steps)
+    trained.metadata["training"] = {
+        "corpora": records,
+        "held_out": None,
+        "options": {
+            "arch": arch,
+            **choices.describe(),
+            **settings.describe(),
+            "vocab_size": vocab_size,
+            "min_count": min_count,
+        },
+        "seconds": round(time.monotonic() - started, 3),
+        "lmkit_version": lmkit.__version__,
+    }
+    model = Model(trained)
+    if output is not None:
+        if progress is not None:
+            progress("saving", 0, None, "B")
+        model.save(output)
+    return model
+
+
+def load(path: str | os.PathLike) -> Model:
+    """Open a model file; large tables stay on disk and are shared between processes.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be read, is damaged, or is not a model file.
+    """
+    return Model(registry.load(storage.open_model_file(path)), path)
+
+
+def sample(
+    model: LanguageModel, *, seed: int | None = None, count: int | None = None, prompt: str = "", **options
+) -> str | list[str]:
+    """Return text that the model generates, after a prompt if there is one (not repeated in the result).
+
+    Parameters
+    ----------
+    seed : int, optional
+        Same seed, same text. None picks one.
+    count : int, optional
+        Return a list of so many samples.
+    options
+        n, sentences, stop as in `lmkit.sampling.sample_pieces`; temperature, top_k, top_p, min_p,
+        repetition_penalty, allow_unk as in `lmkit.decoding.generate`.
+    """
+    rng = generator(seed)
+    samples = [bytearray() for _ in range(1 if count is None else count)]
+    for piece in sample_pieces(model, count=1 if count is None else count, prompt=prompt, rng=rng, **options):
+        samples[piece.stream] += piece.text
+    texts = [bytes(s).decode("utf-8", "surrogateescape") for s in samples]
+    return texts[0] if count is None else texts
+
+
+def perplexity(
+    model: LanguageModel,
+    texts: Texts,
+    *,
+    reset: str = "file",
+    encoding: str = "utf-8",
+    errors: str = "strict",
+) -> Evaluation:
+    """Return how surprised the model is by texts: perplexity, bits per character, and the settings of the
+    score.
+
+    Raises
+    ------
+    CorpusError
+        If a text cannot be read, or there is nothing to score.
+    """
+    evaluation = evaluate(model, _corpora(texts, encoding, errors), reset=reset)
+    settings = {
+        "model": getattr(model, "path", None),
+        **evaluation.settings,
+        "lmkit_version": lmkit.__version__,
+    }
+    return dataclasses.replace(evaluation, settings=settings)
+
+
+def next_tokens(model: LanguageModel, context: str = "", *, top: int | None = 10) -> list[NextToken]:
+    """Return the distribution p(token | context), the most probable tokens first, of equals the smaller id.
+
+    Parameters
+    ----------
+    top : int, optional
+        How many rows; None for every token that can come.
+    """
+    state = model.begin()
+    ids = model.text.encode_text(context, complete=False).ids if context else np.empty(0, np.int32)
+    if len(ids):
+        state = model.score(state, ids[None, :])[1]
+    row = model.log_probs(state)[0]
+    counts = model.context_counts(state)
+    total = None if counts is None else int(counts.sum())
+    order = np.argsort(-row, kind="stable")
+    order = order[np.isfinite(row[order])][:top]
+    return [
+        NextToken(
+            token=model.text.vocabulary.token(i),
+            id=i,
+            probability=float(np.exp(np.float64(row[i]))),
+            count=None if counts is None else int(counts[i]),
+            total=total,
+        )
+        for i in order.tolist()
+    ]
+
+
+def count(
+    texts: Texts,
+    orders: Iterable[int] = (1,),
+    *,
+    tokenizer: str = "word",
+    sentence: str | None = None,
+    lowercase: bool = False,
+    reserved: str = "error",
+    vocabulary: str | os.PathLike | list[str] | None = None,
+    vocab_size: int | None = None,
+    min_count: int = 1,
+    encoding: str = "utf-8",
+    errors: str = "strict",
+    progress: Progress | None = None,
+) -> tuple[dict[int, tuple[np.ndarray, np.ndarray]], Any]:
+    """Count n-grams; one `<s>` stands before each sentence.
+
+    Returns
+    -------
+    tables : dict
+        order -> (n-grams, int32 (m, order); counts, int64 (m,)), the most frequent first, of equals by ids.
+    text : TextLayer
+        Its vocabulary says what the ids mean.
+
+    >>> tables, text = count([("cows", b"cows eat corn\\ncows eat grass\\n")], [2], tokenizer="whitespace")
+    >>> ngrams, counts = tables[2]
+    >>> [text.vocabulary.token(i) for i in ngrams[0]], int(counts[0])
+    (['<s>', 'cows'], 2)
+    """
+    from lmkit.ngram.counts import count_ngrams
+    from lmkit.ngram.options import MAX_ORDER
+
+    orders = sorted(set(orders))
+    if not orders or orders[0] < 1 or orders[-1] > MAX_ORDER:
+        raise OptionError(f"orders are {orders}; they must be from 1 to {MAX_ORDER}")
+    settings = TextSettings(tokenizer=tokenizer, sentence=sentence, lowercase=lowercase, reserved=reserved)
+    corpora = _corpora(texts, encoding, errors)
+    ids, text, _, _ = learn(
+        corpora,
+        settings,
+        vocabulary=None if vocabulary is None else _tokens(vocabulary, settings),
+        vocab_size=vocab_size,
+        min_count=min_count,
+        progress=_reading(progress, corpora),
+    )
+    tables = count_ngrams(ids, orders[-1], len(text.vocabulary))
+    return {k: _most_frequent_first(*tables[k - 1]) for k in orders}, text
+
+
+def info(path: str | os.PathLike, *, verify: bool = False) -> dict[str, Any]:
+    """Return what a model file holds; with `verify`, also every damaged tensor by name.
+
+    Raises
+    ------
+    ModelError
+        If it is no model file, or too damaged to be opened.
+    """
+    file = storage.open_model_file(path)
+    described = {
+        "path": os.fspath(path),
+        "family": file.family,
+        "bytes": os.path.getsize(path),
+        **file.metadata,
+    }
+    if verify:
+        described["damaged"] = file.verify()
+    return described
+
+
+def _corpora(texts: Texts, encoding: str, errors: str) -> list[Corpus]:
+    listed = [texts] if isinstance(texts, (str, os.PathLike, Corpus)) or _is_pair(texts) else list(texts)
+    if not listed:
+        raise OptionError("no text is named: give a path, - for the standard input, or a (name, bytes) pair")
+    return [_corpus(text, encoding, errors) for text in listed]
+
+
+def _corpus(text, encoding, errors):
+    if isinstance(text, Corpus):
+        return text
+    name, data = text if _is_pair(text) else (text, None)
+    return Corpus(os.fspath(name), encoding, errors, data)
+
+
+def _is_pair(text):
+    """Whether this is a name with its bytes, or with a file of them."""
+    return (
+        isinstance(text, tuple)
+        and len(text) == 2
+        and not isinstance(text[1], (str, os.PathLike, tuple, Corpus))
+    )
+
+
+def _tokens(vocabulary, settings):
+    if isinstance(vocabulary, (str, os.PathLike)):
+        return read_vocabulary(vocabulary, settings)
+    return list(vocabulary)
+
+
+def _reading(progress, corpora):
+    """Turn progress in blocks of bytes into progress in bytes; the total is known for plain files only."""
+    if progress is None:
+        return None
+    done, total = 0, 0
+    for corpus in corpora:
+        plain = os.path.isfile(corpus.name) and not corpus.name.endswith((".gz", ".bz2", ".xz"))
+        total = total + os.path.getsize(corpus.name) if plain and total is not None else None
+
+    def report(size):
+        nonlocal done
+        done += size
+        progress("reading", done, total if total and done <= total else None, "B")
+
+    return report
+
+
+def _choices(kind, arch, options):
+    known = [field.name for field in dataclasses.fields(kind)]
+    for name in options:
+        if name not in known:
+            raise OptionError(f"{name} is no option of {arch}; it has {', '.join(known)}")
+    return kind(**options)
+
+
+def _most_frequent_first(ngrams, counts):
+    order = np.argsort(-counts, kind="stable")
+    return ngrams[order], counts[order]
+
+
+def generator(seed: int | None) -> np.random.Generator:
+    """Return the one source of randomness of a call; None picks a seed."""
+    return np.random.default_rng(secrets.randbits(32) if seed is None else seed)

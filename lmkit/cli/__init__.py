@@ -1,0 +1,95 @@
+"""The command line: the only layer that prints, draws progress, or exits.
+
+Commands are imported when they are named, NumPy and Numba when they run.
+"""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import sys
+
+import click
+
+import lmkit
+from lmkit.cli import terminal
+from lmkit.errors import LmkitError, OptionError
+
+__all__ = ["cli", "main"]
+
+COMMANDS = ("train", "sample", "perplexity", "next", "count", "info")
+FAILURE, USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
+
+
+class Commands(click.Group):
+    """The commands, each in a module of its own name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        return importlib.import_module(f"lmkit.cli.{name}").command
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Examples"):
+            for line in (
+                "lmkit train corpus.txt        # a 5-gram model: model.lmkit",
+                "lmkit sample --n 200          # 200 tokens from it",
+                "lmkit perplexity held.txt     # how surprised is it?",
+            ):
+                formatter.write("  " + line + "\n")
+        formatter.write_paragraph()
+        super().format_usage(ctx, formatter)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(lmkit.__version__, prog_name="lmkit")
+def cli():
+    """Train, sample and score language models."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command and exit: 0 success, 1 failure, 2 usage, 130 Ctrl-C; silently where the reader of a pipe
+    has left."""
+    terminal.show_warnings()
+    code = run(arguments)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # too late to be interrupted
+    sys.exit(terminal.flush(code))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run a command and return its exit code; every error becomes one line on stderr."""
+    try:
+        code = cli.main(arguments, prog_name="lmkit", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except (KeyboardInterrupt, click.Abort):
+        return fail("Interrupted.", INTERRUPTED, prefix="\n" if terminal.is_terminal(sys.stderr) else "")
+    except BrokenPipeError:
+        terminal.close_stdout()
+        return BROKEN_PIPE
+    except click.exceptions.NoArgsIsHelpError as error:
+        return fail(error.format_message(), USAGE)
+    except click.UsageError as error:
+        where = f" (see {error.ctx.command_path} -h)" if error.ctx else ""
+        return fail(f"Error: {error.format_message()}{where}", USAGE)
+    except click.ClickException as error:
+        return fail(f"Error: {error.format_message()}", error.exit_code)
+    except OptionError as error:
+        return fail(f"Error: {error}", USAGE)
+    except LmkitError as error:
+        return fail(f"Error: {error}", FAILURE)
+    except MemoryError:
+        return fail(
+            "Error: not enough memory for this; a smaller --order, --vocab-size or corpus needs less", FAILURE
+        )
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename else ""
+        return fail(f"Error: {name}{error.strerror or error}", FAILURE)
+
+
+def fail(message: str, code: int, prefix: str = "") -> int:
+    """Say one thing on stderr and return the code."""
+    terminal.say(prefix + message)
+    return code

@@ -1,0 +1,68 @@
+"""lmkit count."""
+
+from __future__ import annotations
+
+import itertools
+
+import click
+
+from lmkit.cli import options, streams, terminal
+from lmkit.cli.options import Command, option
+
+EXAMPLES = """
+lmkit count corpus.txt | head
+lmkit count --orders 2,3 --tokenizer whitespace --lowercase corpus.txt > counts.tsv
+lmkit count --orders 1-3 --top 20 --format json corpus.txt
+"""
+ROWS = 10000  # written at once
+
+
+@click.command(cls=Command, examples=EXAMPLES)
+@click.argument("corpora", metavar="[CORPUS]...", nargs=-1)
+@option("--orders", type=options.IntList(), default="1", metavar="N,...", help="Which n: 2, or 1,3, or 1-3.")
+@option(
+    "--top",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="The N most frequent of each order; 0 for all.",
+)
+@options.vocabulary_options
+@options.input_options
+@options.format_option("tsv")
+@options.output_option
+@options.quiet_option
+def command(corpora, orders, top, vocab, form, output, quiet, **choices):
+    """Count n-grams, the most frequent first.
+
+    tsv and text: the tokens with blanks between them, a tab, the count; in tsv, tokens that hold white space
+    are escaped (\\s blank, \\n line feed, \\t tab, \\\\ backslash). <s> stands before each sentence, </s>
+    after it.
+    """
+    texts = streams.check_texts(corpora)
+    from lmkit import api
+
+    with terminal.compile_notice(quiet), terminal.Bar(quiet) as bar:
+        tables, text = api.count(texts, orders, vocabulary=vocab, progress=bar, **choices)
+    with streams.open_output(output) as file:
+        for ngrams, counts in tables.values():
+            write_counts(
+                file, ngrams[: top or None], counts[: top or None], text.vocabulary, json=form == "json"
+            )
+
+
+def write_counts(file, ngrams, counts, vocabulary, *, json: bool) -> None:
+    """Write a line for each n-gram."""
+    from lmkit.text import escape
+
+    used = set(ngrams.ravel().tolist())
+    names = {i: vocabulary.token(i) if json else escape(vocabulary.token(i)) for i in used}
+    for start in range(0, len(ngrams), ROWS):
+        rows = zip(ngrams[start : start + ROWS].tolist(), counts[start : start + ROWS].tolist(), strict=True)
+        if json:
+            lines = (streams.json_line({"ngram": [names[i] for i in gram], "count": n}) for gram, n in rows)
+        else:
+            lines = itertools.starmap(
+                streams.tsv_line, ((" ".join([names[i] for i in gram]), n) for gram, n in rows)
+            )
+        file.write(b"".join(lines))

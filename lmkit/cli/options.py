@@ -1,0 +1,173 @@
+"""The command class and the options that several commands share, so that a flag means the same everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import click
+
+__all__ = [
+    "Command",
+    "FloatList",
+    "IntList",
+    "format_option",
+    "input_options",
+    "model_option",
+    "option",
+    "output_option",
+    "quiet_option",
+    "seed_option",
+    "vocabulary_options",
+]
+
+Decorator = Callable[[Callable], Callable]
+
+
+class Command(click.Command):
+    """A command whose help begins with examples."""
+
+    def __init__(self, *args, examples: str, **options):
+        super().__init__(*args, **options)
+        self.examples = examples.strip().splitlines()
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Examples"):
+            for line in self.examples:
+                formatter.write(" " * formatter.current_indent + line.strip() + "\n")
+        formatter.write_paragraph()
+        super().format_usage(ctx, formatter)
+
+
+class NumberList(click.ParamType):
+    """Numbers with commas between them."""
+
+    number: type = float
+    name = "numbers"
+
+    def convert(self, value, param, ctx):
+        if not isinstance(value, str):
+            return value
+        try:
+            return tuple(self.number(part) for part in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a list of {self.name} with commas between them", param, ctx)
+
+
+class FloatList(NumberList):
+    """Floats with commas between them: 0.5,1,1.5."""
+
+
+class IntList(NumberList):
+    """Integers with commas between them; 1-3 stands for 1,2,3."""
+
+    number = int
+    name = "integers"
+
+    def convert(self, value, param, ctx):
+        if isinstance(value, str):
+            value = ",".join(_spell_range(part) for part in value.split(","))
+        return super().convert(value, param, ctx)
+
+
+def _spell_range(part):
+    first, dash, last = part.strip().partition("-")
+    if dash and first.isdigit() and last.isdigit() and 0 <= int(last) - int(first) < 1000:
+        return ",".join(map(str, range(int(first), int(last) + 1)))
+    return part
+
+
+def option(*names: str, env: bool = True, **settings) -> Decorator:
+    """Declare an option whose help shows its default and its environment variable: LMKIT_ and its long
+    name."""
+    long = next(name for name in reversed(names) if name.startswith("--")).split("/")[0]
+    settings.setdefault("show_default", True)
+    if env:
+        settings.update(envvar="LMKIT_" + long.strip("-").replace("-", "_").upper(), show_envvar=True)
+    return click.option(*names, **settings)
+
+
+def together(*decorators: Decorator) -> Decorator:
+    """Apply several options in the order in which help lists them."""
+
+    def decorate(function):
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+model_option = option("-m", "--model", default="model.lmkit", metavar="FILE", help="The model to use.")
+
+output_option = option(
+    "-o", "--output", env=False, default="-", metavar="FILE", help="Write here; - is the standard output."
+)
+
+quiet_option = option(
+    "-q", "--quiet", is_flag=True, show_default=False, help="No progress bar and no notices."
+)
+
+seed_option = option(
+    "--seed",
+    type=click.IntRange(min=0),
+    show_default="picked, and told on a terminal",
+    help="Same seed, same output.",
+)
+
+
+def format_option(default: str = "text") -> Decorator:
+    """Declare --format."""
+    return option(
+        "--format",
+        "form",
+        type=click.Choice(["text", "tsv", "json"]),
+        default=default,
+        help="For people, for cut and sort, or one JSON object a line.",
+    )
+
+
+input_options = together(
+    option(
+        "--encoding",
+        default="utf-8",
+        metavar="NAME",
+        help="The encoding of the text; UTF-8 goes with any BOM.",
+    ),
+    option(
+        "--errors",
+        type=click.Choice(["strict", "keep"]),
+        default="strict",
+        help="What to do about invalid bytes: stop and say where, or let them pass as they are.",
+    ),
+)
+
+vocabulary_options = together(
+    option(
+        "--tokenizer",
+        type=click.Choice(["word", "char", "byte", "whitespace"]),
+        default="word",
+        help="word, char and byte keep the whole text; whitespace is what n-gram toolkits call a token.",
+    ),
+    option(
+        "--sentence",
+        type=click.Choice(["line", "paragraph", "text"]),
+        show_default="line for whitespace, else paragraph",
+        help="Where sentences end.",
+    ),
+    option("--lowercase", is_flag=True, show_default=False, help="Turn capital letters into small ones."),
+    option("--vocab", metavar="FILE|MODEL", help="The only tokens to know; all others become <unk>."),
+    option("--vocab-size", type=click.IntRange(min=1), metavar="N", help="Keep the N most frequent tokens."),
+    option(
+        "--min-count",
+        type=click.IntRange(min=1),
+        default=1,
+        metavar="N",
+        help="Keep tokens seen N times or more.",
+    ),
+    option(
+        "--reserved",
+        type=click.Choice(["error", "space", "keep"]),
+        default="error",
+        help="What <unk>, <s> and </s> in a text are: an error, white space, or (<unk>) the unknown word.",
+    ),
+)

@@ -1,0 +1,42 @@
+"""lmkit perplexity."""
+
+from __future__ import annotations
+
+import click
+
+from lmkit.cli import options, streams, terminal
+from lmkit.cli.options import Command, option
+
+EXAMPLES = """
+lmkit perplexity held-out.txt
+lmkit perplexity -m news.lmkit --format json *.txt | jq .perplexity
+lmkit sample --n 1000 | lmkit perplexity
+"""
+
+
+@click.command(cls=Command, examples=EXAMPLES)
+@click.argument("texts", metavar="[TEXT]...", nargs=-1)
+@options.model_option
+@option(
+    "--reset",
+    type=click.Choice(["file", "sentence"]),
+    default="file",
+    help="Where the model begins anew (an n-gram model does so at each sentence anyway).",
+)
+@options.input_options
+@options.format_option()
+@options.output_option
+@options.quiet_option
+def command(texts, model, reset, encoding, errors, form, output, quiet):
+    """Say how surprised a model is by text: perplexity, with and without words it does not know.
+
+    Reads files (also .gz, .bz2 and .xz) and the standard input (-, or no file named). tokens counts words and
+    sentence ends; log_probability is natural.
+    """
+    names = streams.check_texts(texts)
+    from lmkit import api
+
+    with terminal.compile_notice(quiet):
+        evaluation = api.perplexity(api.load(model), names, reset=reset, encoding=encoding, errors=errors)
+    with streams.open_output(output) as file:
+        streams.write_record(file, evaluation.as_dict(), form)

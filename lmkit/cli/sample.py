@@ -1,0 +1,134 @@
+"""lmkit sample."""
+
+from __future__ import annotations
+
+import secrets
+
+import click
+
+from lmkit.cli import options, streams, terminal
+from lmkit.cli.options import Command, option
+
+EXAMPLES = """
+lmkit sample --n 200
+lmkit sample --prompt "ROMEO:" --temperature 0.8 --sentences 3
+lmkit sample --count 64 --n 1000 --separator "----" --seed 1 > samples.txt
+"""
+
+
+@click.command(cls=Command, examples=EXAMPLES)
+@options.model_option
+@option(
+    "-n", "--n", type=click.IntRange(min=0), metavar="N", show_default="200; none with --sentences",
+    help="Exactly N tokens; a sentence end counts as one, and the text goes on after it.",
+)  # fmt: skip
+@option("--sentences", type=click.IntRange(min=0), metavar="N", help="Stop after N sentences.")
+@option(
+    "--count",
+    type=click.IntRange(min=1),
+    default=1,
+    metavar="C",
+    help="So many independent samples, one after another.",
+)
+@option(
+    "--separator",
+    default="",
+    metavar="TEXT",
+    show_default="an empty line",
+    help="A line to print between samples.",
+)
+@option("--prompt", metavar="TEXT|-", help="Begin with this; printed too. - reads the standard input.")
+@option(
+    "--temperature",
+    type=float,
+    default=1.0,
+    metavar="T",
+    help="Below 1 more likely, above 1 wilder text; 0 is greedy.",
+)
+@option("--top-k", type=click.IntRange(min=1), metavar="K", help="Only the K most probable tokens.")
+@option("--top-p", type=float, metavar="P", help="Only the most probable tokens that sum to P.")
+@option("--min-p", type=float, metavar="P", help="Only tokens at least P times as probable as the best.")
+@option(
+    "--repetition-penalty",
+    type=float,
+    metavar="X",
+    help="Above 1: tokens that came before become less likely.",
+)
+@option("--stop", metavar="STRING", help="End a sample where STRING would begin.")
+@option("--allow-unk", is_flag=True, show_default=False, help="Let <unk> come.")
+@options.seed_option
+@options.format_option()
+@options.output_option
+@options.quiet_option
+def command(model, count, separator, prompt, seed, form, output, quiet, **choices):
+    """Generate text from a model.
+
+    text: the prompt and what follows it, as it is generated. tsv and json: a line for each token with token,
+    id, log-probability (natural, before temperature and filters) and number of the sample.
+    """
+    prompt = streams.read_prompt(prompt)
+    if seed is None:
+        seed = secrets.randbits(32)
+        terminal.notice(f"Seed: {seed}", quiet)
+    from lmkit import api
+    from lmkit.sampling import sample_pieces, shown_prompt
+
+    with terminal.compile_notice(quiet):
+        loaded = api.load(model)
+        pieces = sample_pieces(
+            loaded.language_model,
+            count=count,
+            prompt=prompt,
+            rng=api.generator(seed),
+            log_probs=form != "text",
+            **choices,
+        )
+        with streams.open_output(output) as file:
+            if form == "text":
+                write_text(file, pieces, shown_prompt(loaded.text, prompt), separator)
+            else:
+                write_tokens(file, pieces, loaded.text.vocabulary, json=form == "json")
+
+
+def write_text(file, pieces, prompt: bytes, separator: str) -> None:
+    """Write each sample after the prompt, and the separator line between them."""
+    between = separator.encode("utf-8", "surrogateescape") + b"\n"
+    stream, last = None, b""
+    for piece in pieces:
+        if piece.stream != stream:
+            if stream is not None:
+                file.write(_line_end(last) + between)
+            stream, last = piece.stream, prompt
+            file.write(prompt)
+        file.write(piece.text)
+        file.flush()
+        last = piece.text or last
+    file.write(_line_end(last))
+
+
+def _line_end(text):
+    return b"" if not text or text.endswith(b"\n") else b"\n"
+
+
+def write_tokens(file, pieces, vocabulary, *, json: bool) -> None:
+    """Write a line for each token."""
+    from lmkit.text import escape
+
+    for piece in pieces:
+        lines = []
+        for i, log_p in zip(
+            piece.ids.tolist(), piece.log_probs.tolist() if len(piece.ids) else [], strict=True
+        ):
+            token = vocabulary.token(i)
+            if json:
+                row = {
+                    "token": token,
+                    "id": i,
+                    **streams.finite("log_probability", log_p),
+                    "stream": piece.stream,
+                }
+                lines.append(streams.json_line(row))
+            else:
+                lines.append(streams.tsv_line(escape(token), i, f"{log_p:.9g}", piece.stream))
+        file.write(b"".join(lines))
+        file.flush()

@@ -1,0 +1,143 @@
+"""What people see on stderr: notices, warnings, the progress bar; and what becomes of the standard
+streams."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+
+__all__ = ["Bar", "attended", "close_stdout", "compile_notice", "flush", "notice", "say", "show_warnings"]
+
+active_bar = None
+
+
+def is_terminal(stream) -> bool:
+    """Whether a standard stream is there and is a terminal."""
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:  # closed
+        return False
+
+
+def attended(quiet: bool) -> bool:
+    """Whether someone watches stderr and wants to hear."""
+    return not quiet and is_terminal(sys.stderr)
+
+
+def say(message: str) -> None:
+    """Write a line to stderr, around the progress bar if there is one."""
+    if active_bar is not None:
+        active_bar.clear()
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(message + "\n")
+        sys.stderr.flush()
+
+
+def notice(message: str, quiet: bool = False) -> None:
+    """Write a line to stderr if it is a terminal."""
+    if attended(quiet):
+        say(message)
+
+
+def show_warnings() -> None:
+    """Print the library's warnings as one line each, all others as Python does."""
+    usual = warnings.showwarning
+
+    def show(message, category, filename, lineno, file=None, line=None):
+        if category.__name__ == "LmkitWarning":
+            say(f"Warning: {message}")
+        else:
+            usual(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = show
+
+
+@contextlib.contextmanager
+def compile_notice(quiet: bool) -> Iterator[None]:
+    """Say once, on a terminal, that kernels are being compiled: the first run on a machine waits for that."""
+    if not attended(quiet):
+        yield
+        return
+    from numba.core import event
+
+    class Listener(event.Listener):
+        said = False
+
+        def on_start(self, _):
+            if not self.said:
+                self.said = True
+                say("Compiling for this machine, once: up to 20 seconds ...")
+
+        def on_end(self, _):
+            pass
+
+    with event.install_listener("numba:compile", Listener()):
+        yield
+
+
+class Bar:
+    """The progress callback of `lmkit.api`, drawn by tqdm: one bar for each phase."""
+
+    def __init__(self, quiet: bool):
+        self.shown = attended(quiet)
+        self.phase = None
+        self.bar = None
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._close()
+
+    def __call__(self, phase: str, done: int, total: int | None, unit: str) -> None:
+        if not self.shown:
+            return
+        global active_bar
+        if phase != self.phase:
+            from tqdm import tqdm
+
+            self._close()
+            self.phase = phase
+            self.bar = active_bar = tqdm(
+                desc=phase,
+                total=total,
+                unit=unit if unit == "B" else " " + unit,
+                unit_scale=True,
+                leave=False,
+                file=sys.stderr,
+            )
+        self.bar.total = total
+        self.bar.update(done - self.bar.n)
+
+    def _close(self):
+        global active_bar
+        if self.bar is not None:
+            self.bar.close()
+        self.bar = active_bar = self.phase = None
+
+
+def close_stdout() -> None:
+    """Send what is still to be written nowhere, so that the interpreter's last flush cannot fail."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+
+
+def flush(code: int) -> int:
+    """Write out stdout; return the exit code, 1 if that fails."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        close_stdout()
+        return code or 141
+    except OSError as error:
+        say(f"Error: standard output: {error.strerror}")
+        close_stdout()
+        return 1
+    except ValueError:
+        pass
+    return code

@@ -1,0 +1,246 @@
+"""How surprised a model is by a text: perplexity, bits per character and per byte.
+
+    perplexity = exp(-(1/T) sum over t of log p(w_t | w_1 ... w_(t-1)))        Jelinek et al. (1977)
+
+Tokens T are words and sentence ends. Sums are kept in float64; what cannot be expressed as a number is None,
+with the reason beside it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import queue
+import threading
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lmkit.errors import CorpusError, OptionError
+from lmkit.model import EOS, LanguageModel
+
+if TYPE_CHECKING:
+    from lmkit.text import Corpus, Encoded
+
+__all__ = ["RESETS", "Evaluation", "evaluate"]
+
+RESETS = ("file", "sentence")
+LANES = 64  # sentences scored side by side when each begins anew
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What a model makes of a text.
+
+    Attributes
+    ----------
+    tokens, sentences, oov : int
+        Words and sentence ends together; sentence ends alone; tokens out of vocabulary.
+    log_probability : float
+        Natural logarithm of the probability of the whole text; -inf if one of its tokens cannot be.
+    perplexity, perplexity_without_oov : float or None
+        The second leaves the OOVs out of sum and number; None if nothing is left.
+    bits_per_character, bits_per_byte : float or None
+        Total bits over the characters or bytes of the raw text, whatever the tokenizer made of it.
+    bits_reason : str or None
+        Why there are no bits.
+    settings : dict
+        What made the score: tokenizer, sentence rule, reset, order, smoothing, version, ...
+    """
+
+    tokens: int
+    sentences: int
+    oov: int
+    log_probability: float
+    perplexity: float | None
+    perplexity_without_oov: float | None
+    bits_per_character: float | None
+    bits_per_byte: float | None
+    bits_reason: str | None
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return one flat dict that JSON can hold: infinite numbers are None, and "infinite" is true."""
+        values = dataclasses.asdict(self)
+        settings = values.pop("settings")
+        infinite = [k for k, v in values.items() if isinstance(v, float) and not math.isfinite(v)]
+        values.update(dict.fromkeys(infinite))
+        return {**values, "infinite": bool(infinite), **settings}
+
+
+@dataclasses.dataclass
+class Totals:
+    """Sums over the text so far; `known` leaves the OOVs out."""
+
+    tokens: int = 0
+    sentences: int = 0
+    oov: int = 0
+    known: float = 0.0
+    unknown: float = 0.0
+
+    def add(self, encoded: Encoded, log_p: np.ndarray) -> None:
+        """Count one block of ids with their log-probabilities, shape (T,)."""
+        self.tokens += len(encoded.ids)
+        self.sentences += int(np.count_nonzero(encoded.ids == EOS))
+        self.oov += len(encoded.oov)
+        if len(encoded.oov):
+            self.unknown += float(log_p[encoded.oov].sum(dtype=np.float64))
+            log_p = log_p.copy()
+            log_p[encoded.oov] = 0
+        self.known += float(log_p.sum(dtype=np.float64))
+
+
+def evaluate(model: LanguageModel, corpora: Iterable[Corpus], *, reset: str = "file") -> Evaluation:
+    """Score texts with a model and return the totals.
+
+    Parameters
+    ----------
+    reset : {'file', 'sentence'}
+        Where the model begins anew. What it remembers over `</s>` is its own affair: an n-gram model nothing.
+
+    Raises
+    ------
+    CorpusError
+        If a text cannot be read, or nothing is in any of them.
+    """
+    if reset not in RESETS:
+        raise OptionError(f"reset is {reset!r}, expected one of {', '.join(RESETS)}")
+    score_blocks = score_text if reset == "file" else score_sentences
+    totals, characters, size, names = Totals(), 0, 0, []
+    for corpus in corpora:
+        for encoded, log_p in score_blocks(model, ahead(model.text.encode_corpus(corpus))):
+            totals.add(encoded, log_p)
+        characters, size = characters + corpus.characters, size + corpus.bytes
+        names.append(corpus.name)
+    if totals.tokens == 0:
+        raise CorpusError(
+            f"{', '.join(map(str, names)) or 'the text'} holds no tokens: there is nothing to score"
+        )
+    settings = {**model.settings(), "reset": reset}
+    return summary(totals, characters, size, model.text.settings.lossless, settings)
+
+
+def summary(
+    totals: Totals, characters: int, size: int, lossless: bool, settings: dict[str, Any]
+) -> Evaluation:
+    """Turn sums into the numbers people compare."""
+    log_probability = totals.known + totals.unknown
+    bits, reason = -log_probability / math.log(2), None
+    if not lossless:
+        reason = "these tokens do not hold the whole text"
+    elif totals.oov:
+        reason = f"{totals.oov} tokens are out of vocabulary, and p(<unk>) does not pay for their spelling"
+    elif not size:
+        reason = "the text is empty"
+    return Evaluation(
+        tokens=totals.tokens,
+        sentences=totals.sentences,
+        oov=totals.oov,
+        log_probability=log_probability,
+        perplexity=perplexity(log_probability, totals.tokens),
+        perplexity_without_oov=perplexity(totals.known, totals.tokens - totals.oov),
+        bits_per_character=bits / characters if reason is None else None,
+        bits_per_byte=bits / size if reason is None else None,
+        bits_reason=reason,
+        settings=settings,
+    )
+
+
+def perplexity(log_probability: float, tokens: int) -> float | None:
+    """Return exp(-log_probability / tokens), None for no tokens.
+
+    >>> round(perplexity(3 * math.log(1 / 8), 3), 6)
+    8.0
+    """
+    if tokens == 0:
+        return None
+    try:
+        return math.exp(-log_probability / tokens)
+    except OverflowError:
+        return math.inf
+
+
+def score_text(model: LanguageModel, blocks: Iterable[Encoded]) -> Iterator[tuple[Encoded, np.ndarray]]:
+    """Yield each block with its log-probabilities, the state carried from one to the next."""
+    state = model.begin(1)
+    for encoded in blocks:
+        log_p, state = model.score(state, encoded.ids[None, :])
+        yield encoded, log_p[0]
+
+
+def score_sentences(model: LanguageModel, blocks: Iterable[Encoded]) -> Iterator[tuple[Encoded, np.ndarray]]:
+    """Yield each block with its log-probabilities, the model beginning anew after each `</s>`.
+
+    Sentences of like length are scored side by side, filled up with `</s>`. One that a block leaves
+    unfinished goes on in the next.
+    """
+    carried = model.begin(1)
+    for encoded in blocks:
+        ids = encoded.ids
+        log_p = np.empty(len(ids))
+        ends = np.flatnonzero(ids == EOS) + 1
+        first = ends[0] if len(ends) else len(ids)
+        scores, carried = model.score(carried, ids[None, :first])
+        log_p[:first] = scores[0]
+        starts, lengths = ends[:-1], np.diff(ends)
+        by_length = np.argsort(lengths, kind="stable")
+        for lanes in np.split(by_length, range(LANES, len(by_length), LANES)):
+            _score_lanes(model, ids, log_p, starts[lanes], lengths[lanes])
+        if len(ends):
+            scores, carried = model.score(model.begin(1), ids[None, ends[-1] :])
+            log_p[ends[-1] :] = scores[0]
+        yield encoded, log_p
+
+
+def _score_lanes(model, ids, log_p, starts, lengths):
+    if not len(starts):
+        return
+    columns = np.arange(lengths[-1])
+    inside = columns < lengths[:, None]
+    where = starts[:, None] + columns
+    padded = np.where(inside, ids[np.minimum(where, len(ids) - 1)], EOS)
+    scores, _ = model.score(model.begin(len(starts)), np.ascontiguousarray(padded, np.int32))
+    log_p[where[inside]] = scores[inside]
+
+
+def ahead(items: Iterable[Any], depth: int = 2) -> Iterator[Any]:
+    """Yield the items of an iterable that a thread of its own runs ahead of the consumer; exceptions come
+    through.
+
+    >>> list(ahead(range(3)))
+    [0, 1, 2]
+    """
+    waiting: queue.Queue = queue.Queue(depth)
+    stop = threading.Event()
+
+    def put(message):
+        while not stop.is_set():
+            try:
+                return waiting.put(message, timeout=0.1)
+            except queue.Full:
+                continue
+
+    def run():
+        try:
+            for item in items:
+                put((item, None))
+                if stop.is_set():
+                    return
+            put((None, StopIteration()))
+        except BaseException as error:
+            put((None, error))
+
+    thread = threading.Thread(target=run, name="lmkit-ahead", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = waiting.get()
+            if isinstance(error, StopIteration):
+                return
+            if error is not None:
+                raise error
+            yield item
+    finally:
+        stop.set()
+        thread.join(0.5)  # a thread that waits for a terminal or a pipe is left behind

@@ -1,0 +1,71 @@
+"""The families of models, by name: the only place that lists them."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from lmkit.errors import ModelError, OptionError
+
+if TYPE_CHECKING:
+    from lmkit.model import LanguageModel
+    from lmkit.storage import ModelFile
+
+__all__ = ["ARCHITECTURES", "Architecture", "architecture", "load"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """What `--arch` can name: where its options, its training and its model are, each as "module:name".
+
+    `train(ids, counts, text, options, progress)` returns a model; `model.from_file(file)` opens one.
+    """
+
+    family: str
+    options: str
+    train: str
+    model: str
+
+    def get(self, what: str) -> Callable[..., Any]:
+        """Import and return its "options", "train" or "model"."""
+        module, name = getattr(self, what).split(":")
+        return getattr(importlib.import_module(module), name)
+
+
+ARCHITECTURES = {
+    "ngram": Architecture(
+        "ngram", "lmkit.ngram.options:NGramOptions", "lmkit.ngram.model:train", "lmkit.ngram.model:NGramModel"
+    ),
+}
+
+
+def architecture(name: str) -> Architecture:
+    """Return the architecture of this name.
+
+    Raises
+    ------
+    OptionError
+        If there is none.
+    """
+    if name not in ARCHITECTURES:
+        raise OptionError(f"--arch is {name!r}; choose one of {', '.join(ARCHITECTURES)}")
+    return ARCHITECTURES[name]
+
+
+def load(file: ModelFile) -> LanguageModel:
+    """Return the language model that an open model file holds.
+
+    Raises
+    ------
+    ModelError
+        If no architecture here has its family, or the file does not hold a whole model.
+    """
+    for known in ARCHITECTURES.values():
+        if known.family == file.family:
+            return known.get("model").from_file(file)
+    raise ModelError(
+        f"{file.name} holds a model of the family {file.family!r}, which this lmkit does not know; "
+        "a newer lmkit may have written it"
+    )

@@ -1,0 +1,293 @@
+"""The model file: named arrays and metadata, in the layout of safetensors, written whole or not at all.
+
+    8 bytes      length of the header, little-endian
+    header       JSON: "__metadata__" (string to string; what is nested is JSON text again) and, per tensor, its
+                 dtype, shape and place; blanks at the end
+    data         the tensors, little-endian, without gaps, wide types first so that each is aligned
+
+Any safetensors reader opens it. Tensors are memory-mapped, so opening costs the same for every size and processes share
+the pages. Every tensor has a CRC-32 in the header, and so has the header (with its own digits as zeros).
+
+A file is untrusted: everything that is read here is checked before it is used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import mmap
+import os
+import stat
+import tempfile
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from lmkit.errors import ModelError
+
+__all__ = ["FORMAT_VERSION", "ModelFile", "open_model_file", "save"]
+
+FORMAT, FORMAT_VERSION = "lmkit", 1
+MAX_HEADER = 100_000_000
+VERIFY_BELOW = 64 * 2**20  # smaller files have every checksum verified when they are opened
+CHUNK = 16 * 2**20
+NO_CHECKSUM = "0" * 8
+PLAIN = ("format", "format_version", "family", "lmkit_version", "header_checksum")  # metadata that is not JSON text
+DTYPES = {
+    "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1",
+    "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "|u1", "BOOL": "|b1",
+}  # fmt: skip
+NAMES = {np.dtype(code): name for name, code in DTYPES.items()}
+
+
+class ModelFile:
+    """An open model file.
+
+    Attributes
+    ----------
+    name : str
+        The path, for messages.
+    family : str
+        Which kind of model it holds.
+    metadata : dict
+        Settings and training record.
+    tensors : dict of str to ndarray
+        Read-only, memory-mapped.
+    size : int
+        Bytes of the file.
+    """
+
+    def __init__(self, name: str, size: int, metadata: dict[str, Any], checksums: dict[str, str], tensors: dict):
+        self.name, self.size, self.metadata, self.tensors = name, size, metadata, tensors
+        self.family: str = metadata["family"]
+        self._checksums = checksums
+
+    def damaged(self) -> Iterator[str]:
+        """Yield the names of the tensors whose bytes are not those that were written."""
+        for name, tensor in self.tensors.items():
+            if _checksum(tensor) != self._checksums.get(name):
+                yield name
+
+
+def save(path: str | os.PathLike, family: str, metadata: dict[str, Any], tensors: dict[str, np.ndarray]) -> int:
+    """Write a model file and return its size in bytes.
+
+    It is written beside `path`, brought to the disk and renamed, so that at any moment `path` is the old file or the new.
+
+    Raises
+    ------
+    ModelError
+        `path` cannot be written (a missing folder, a full disk ...); what was there is still there.
+    """
+    target = os.path.realpath(path)
+    try:
+        if os.path.lexists(target) and not stat.S_ISREG(os.stat(target).st_mode):
+            raise ModelError(f"{path}: exists and is no regular file; choose another place for the model")
+        with _replacing(target) as file:
+            return _write(file, family, metadata, tensors)
+    except OSError as error:
+        reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror or str(error)
+        kept = "; the model that was there is unchanged" if os.path.exists(target) else ""
+        raise ModelError(f"{path}: cannot write the model: {reason}{kept}") from error
+
+
+@contextlib.contextmanager
+def _replacing(target: str) -> Iterator[Any]:
+    """Give a new file in the same folder that takes the target's place in the end, or vanishes."""
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(target)}.", dir=os.path.dirname(target))
+    try:
+        with open(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's files are for their owner alone
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def _bytes(tensor: np.ndarray) -> memoryview:
+    return memoryview(np.ascontiguousarray(tensor).reshape(-1).view(np.uint8))
+
+
+def _checksum(tensor: np.ndarray) -> str:
+    return f"{zlib.crc32(_bytes(tensor)):08x}"
+
+
+def _write(file: Any, family: str, metadata: dict[str, Any], tensors: dict[str, np.ndarray]) -> int:
+    ordered = dict(sorted(tensors.items(), key=lambda item: (-item[1].dtype.itemsize, item[0])))
+    ordered = {name: np.ascontiguousarray(t).astype(t.dtype.newbyteorder("<"), copy=False) for name, t in ordered.items()}
+    checksums = dict.fromkeys(ordered, NO_CHECKSUM)
+    header = _header(family, metadata, ordered, checksums, NO_CHECKSUM)
+    file.write(header)  # as a place holder: the checksums are known after the data
+    with ThreadPoolExecutor(2) as pool:  # reading for the checksum, writing, and the disk's own work overlap
+        sums = {name: pool.submit(_checksum, tensor) for name, tensor in ordered.items()}
+        synced = None
+        for tensor in ordered.values():
+            data = _bytes(tensor)
+            for begin in range(0, len(data), CHUNK):
+                file.write(data[begin : begin + CHUNK])
+                if synced is None or synced.done():
+                    synced = pool.submit(os.fsync, file.fileno())
+        checksums = {name: future.result() for name, future in sums.items()}
+        if synced:
+            synced.result()
+    size = file.tell()
+    header = _header(family, metadata, ordered, checksums, NO_CHECKSUM)
+    header = _header(family, metadata, ordered, checksums, f"{zlib.crc32(header):08x}")
+    file.seek(0)
+    file.write(header)
+    return size
+
+
+def _header(family: str, metadata: dict, tensors: dict, checksums: dict[str, str], header_checksum: str) -> bytes:
+    from lmkit import __version__
+
+    entries: dict[str, Any] = {
+        "__metadata__": {
+            "format": FORMAT,
+            "format_version": str(FORMAT_VERSION),
+            "family": family,
+            "lmkit_version": __version__,
+            **{key: json.dumps(value) for key, value in metadata.items() if key not in PLAIN},
+            "checksums": json.dumps(checksums),
+            "header_checksum": header_checksum,
+        }
+    }
+    offset = 0
+    for name, tensor in tensors.items():
+        end = offset + tensor.nbytes
+        entries[name] = {"dtype": NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [offset, end]}
+        offset = end
+    text = json.dumps(entries, separators=(",", ":")).encode()
+    text += b" " * (-(8 + len(text)) % 64)  # the data, and with it every tensor, starts at a multiple of its item size
+    return len(text).to_bytes(8, "little") + text
+
+
+def open_model_file(path: str | os.PathLike) -> ModelFile:
+    """Open a model file, checking all but the tensors' numbers; those too where the file is under 64 MB.
+
+    Raises
+    ------
+    ModelError
+        There is no such file, or it is not a whole, undamaged lmkit model that this version reads.
+    """
+    name = os.fspath(path)
+    try:
+        with open(name, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ModelError(f"{name}: a model is memory-mapped and must be a regular file")
+            if not size:
+                raise ModelError(f"{name}: the file is empty; train the model anew")
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except FileNotFoundError:
+        raise ModelError(f"{name}: no such model file; train one with `lmkit train CORPUS -o {name}`") from None
+    except OSError as error:
+        raise ModelError(f"{name}: cannot read the model: {error.strerror}") from None
+    length = _header_length(name, data, size)
+    metadata, entries = _read_header(name, bytes(data[8 : 8 + length]))
+    _check_version(name, metadata)
+    header = data[: 8 + length]
+    found = metadata.get("header_checksum", "")
+    blank = header.replace(f'"header_checksum":"{found}"'.encode(), f'"header_checksum":"{NO_CHECKSUM}"'.encode())
+    if f"{zlib.crc32(blank):08x}" != found:
+        raise ModelError(f"{name}: the header is damaged (its checksum differs); get the file again or train the model anew")
+    tensors = {key: _tensor(name, data, 8 + length, key, entry) for key, entry in entries.items()}
+    _check_places(name, entries, size - 8 - length)
+    described = {key: value if key in PLAIN else _json(name, key, value) for key, value in metadata.items()}
+    file = ModelFile(name, size, described, described.pop("checksums", {}), tensors)
+    if size < VERIFY_BELOW:
+        for tensor in file.damaged():
+            raise ModelError(f"{name}: tensor {tensor} is damaged (its checksum differs); get the file again or train anew")
+    return file
+
+
+def _header_length(name: str, data: mmap.mmap, size: int) -> int:
+    start = data[:16]
+    if start.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ")):
+        raise ModelError(f"{name}: a compressed file; decompress it first: models are memory-mapped")
+    if b"\\data\\" in data[:4096]:
+        raise ModelError(f"{name}: an ARPA file, not an lmkit model")
+    length = int.from_bytes(start[:8], "little")
+    if size < 10 or start[8:9] != b"{" or length > MAX_HEADER:
+        raise ModelError(f"{name}: not an lmkit model (it begins with {start[:8]!r})")
+    if 8 + length > size:
+        raise ModelError(
+            f"{name}: the file is truncated: it has {size} bytes, its header alone needs {8 + length}; "
+            "get the file again or train the model anew"
+        )
+    return length
+
+
+def _read_header(name: str, text: bytes) -> tuple[dict[str, str], dict[str, dict]]:
+    try:
+        entries = json.loads(text)
+        metadata = entries.pop("__metadata__", {})
+    except (ValueError, RecursionError, AttributeError) as error:
+        raise ModelError(f"{name}: the header is damaged ({error}); get the file again or train the model anew") from None
+    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
+        raise ModelError(f"{name}: a safetensors file, but not an lmkit model")
+    if not all(isinstance(v, str) for v in metadata.values()):
+        raise ModelError(f"{name}: the header is damaged (metadata must be strings); train the model anew")
+    return metadata, entries
+
+
+def _check_version(name: str, metadata: dict[str, str]) -> None:
+    version = metadata.get("format_version", "")
+    if not version.isdecimal():
+        raise ModelError(f"{name}: the header is damaged (format version {version!r}); train the model anew")
+    if int(version) > FORMAT_VERSION:
+        raise ModelError(
+            f"{name}: written by lmkit {metadata.get('lmkit_version')} in format {version}; this lmkit reads formats up to "
+            f"{FORMAT_VERSION}: upgrade it"
+        )
+
+
+def _json(name: str, key: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise ModelError(f"{name}: the header is damaged (entry {key!r}); train the model anew") from None
+
+
+def _tensor(name: str, data: mmap.mmap, start: int, key: str, entry: Any) -> np.ndarray:
+    try:
+        dtype, shape, (begin, end) = np.dtype(DTYPES[entry["dtype"]]), tuple(entry["shape"]), entry["data_offsets"]
+        whole = all(type(n) is int and 0 <= n < 2**48 for n in (*shape, begin, end))
+    except (KeyError, TypeError, ValueError):
+        whole = False
+    if whole:
+        count = 1
+        for n in shape:
+            count *= n
+        whole = end - begin == count * dtype.itemsize and (start + begin) % dtype.itemsize == 0
+    if not whole:
+        raise ModelError(f"{name}: the header's entry for tensor {key} makes no sense; train the model anew")
+    if start + end > len(data):
+        raise ModelError(
+            f"{name}: the file is truncated: it has {len(data)} bytes, tensor {key} ends at {start + end}; "
+            "get the file again or train the model anew"
+        )
+    if not count:
+        return np.zeros(shape, dtype)
+    return np.frombuffer(data, dtype, count, start + begin).reshape(shape)
+
+
+def _check_places(name: str, entries: dict[str, dict], size: int) -> None:
+    """See that the tensors fill the file without gaps or overlaps."""
+    at = 0
+    for begin, end in sorted(entry["data_offsets"] for entry in entries.values()):
+        if begin != at:
+            raise ModelError(f"{name}: the tensors in the file overlap or leave gaps; train the model anew")
+        at = end
+    if at != size:
+        raise ModelError(f"{name}: the file has {size - at} bytes too many; get the file again or train the model anew")

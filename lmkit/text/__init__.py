@@ -1,0 +1,29 @@
+"""Text to token ids and back: what all families of models share."""
+
+from lmkit.text.corpus import Corpus
+from lmkit.text.encoding import Decoder, Encoded
+from lmkit.text.layer import TextLayer
+from lmkit.text.learning import learn, read_vocabulary
+from lmkit.text.settings import RESERVED_RULES, SENTENCES, TOKENIZERS, TextSettings
+from lmkit.text.tokenizers import join, split
+from lmkit.text.unicode_table import UNICODE_VERSION
+from lmkit.text.vocabulary import Vocabulary, escape, unescape
+
+__all__ = [
+    "RESERVED_RULES",
+    "SENTENCES",
+    "TOKENIZERS",
+    "UNICODE_VERSION",
+    "Corpus",
+    "Decoder",
+    "Encoded",
+    "TextLayer",
+    "TextSettings",
+    "Vocabulary",
+    "escape",
+    "join",
+    "learn",
+    "read_vocabulary",
+    "split",
+    "unescape",
+]

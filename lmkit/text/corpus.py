@@ -1,0 +1,289 @@
+"""Bytes in: files, standard input, compressed or not, in any encoding, as blocks of UTF-8."""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import contextlib
+import gzip
+import hashlib
+import io
+import itertools
+import lzma
+import os
+import queue
+import sys
+import threading
+import zlib
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
+
+import numpy as np
+
+from lmkit.errors import CorpusError, OptionError
+from lmkit.kernels import text as kernels
+
+__all__ = ["Corpus"]
+
+BLOCK = 4 << 20
+MAGIC = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError)
+
+
+class Corpus:
+    """One text to be read once, from the front.
+
+    Parameters
+    ----------
+    name : str
+        A path, or `-` for standard input; with `data` only a name for messages.
+    encoding : str
+        The encoding of the (decompressed) bytes, any that Python knows.
+    errors : {'strict', 'keep'}
+        What an invalid byte is: an error, or itself, passed through.
+    data : bytes or binary file, optional
+        The text itself.
+
+    Attributes
+    ----------
+    sha256 : str
+        Of the decompressed bytes. This and the next three count what has been read so far.
+    bytes : int
+        Size as UTF-8, without a byte order mark.
+    characters : int
+        Number of code points; an invalid byte is one.
+    lines : int
+        Number of lines; the last one counts without a newline, too.
+
+    Raises
+    ------
+    OptionError
+        Where the encoding is unknown or `errors` is neither of the two.
+    """
+
+    def __init__(
+        self, name: str, encoding: str = "utf-8", errors: str = "strict", data: bytes | BinaryIO | None = None
+    ):
+        if errors not in ("strict", "keep"):
+            raise OptionError(f"errors is {errors!r}; expected one of: strict, keep")
+        try:
+            b"".decode(encoding)
+            self.encoding = codecs.lookup(encoding).name
+        except (LookupError, UnicodeError, ValueError, TypeError):
+            raise OptionError(f"unknown encoding {encoding!r}; try utf-8, latin-1, cp1252 or utf-16") from None
+        self.name, self.errors, self.data = str(name), errors, data
+        self.bytes = self.characters = self.lines = 0
+        self._hash = hashlib.sha256()
+        self._read = 0  # bytes of the decompressed text
+        self._mark = 0  # length of the byte order mark of a UTF-8 text
+
+    def __repr__(self) -> str:
+        return f"Corpus({self.name!r}, {self.encoding!r}, {self.errors!r})"
+
+    @property
+    def title(self) -> str:
+        """The name for messages."""
+        return "standard input" if self.name == "-" and self.data is None else self.name
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+    def blocks(self, progress: Callable[[int], object] | None = None) -> Iterator[np.ndarray]:
+        """Yield the text as uint8 arrays of UTF-8 of about 4 MB, each ending after a newline, but for the last.
+
+        Reading, decompressing, checking and hashing run ahead in a thread. `progress` is called with the size of each
+        block.
+
+        Raises
+        ------
+        CorpusError
+            Where the text cannot be read or is not in its encoding.
+        """
+        for block, size in self.padded_blocks(progress):
+            yield block[:size]
+
+    def padded_blocks(
+        self, progress: Callable[[int], object] | None = None
+    ) -> Iterator[tuple[np.ndarray, int]]:
+        """Yield blocks with slack behind them for the kernels, and their sizes."""
+        ahead: queue.Queue = queue.Queue(2)
+        stop = threading.Event()
+        threading.Thread(target=self._run_ahead, args=(ahead, stop), daemon=True).start()
+        try:
+            while (item := ahead.get()) is not None:
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+                if progress is not None:
+                    progress(item[1])
+        finally:
+            stop.set()
+            while not ahead.empty():  # the thread may wait for room
+                ahead.get_nowait()
+
+    def _run_ahead(self, ahead: queue.Queue, stop: threading.Event) -> None:
+        last = None
+        try:
+            with contextlib.closing(self._checked()) as blocks:
+                for item in blocks:
+                    ahead.put(item)
+                    if stop.is_set():
+                        return
+        except BaseException as error:  # raised again where the blocks are read
+            last = error
+        ahead.put(last)
+
+    def _checked(self) -> Iterator[tuple[np.ndarray, int]]:
+        """Yield the blocks, counted, once each is known to be valid."""
+        utf8 = self.encoding in ("utf-8", "utf-8-sig")
+        for block, size in _cut_at_newlines(self._utf8() if utf8 else self._transcoded()):
+            characters, bad = kernels.inspect_utf8(block, size)
+            if bad >= 0 and self.errors == "strict":
+                line = self.lines + int(np.count_nonzero(block[:bad] == 10)) + 1
+                offset = self._mark + self.bytes + bad
+                raise self._invalid(f"0x{int(block[bad]):02x}", line, offset)
+            self.characters += characters
+            self.lines += int(np.count_nonzero(block[:size] == 10)) + int(block[size - 1] != 10)
+            self.bytes += size
+            yield block, size
+
+    def _utf8(self) -> Iterator[bytes]:
+        for chunk in self._chunks():
+            if self._read == len(chunk) and chunk.startswith(codecs.BOM_UTF8):
+                self._mark = len(codecs.BOM_UTF8)
+                chunk = chunk[self._mark :]
+            yield chunk
+
+    def _transcoded(self) -> Iterator[bytes]:
+        """Yield the text as UTF-8 where it has another encoding; `keep` gives invalid bytes as they are."""
+        make = codecs.getincrementaldecoder(self.encoding)
+        decoder = make("strict" if self.errors == "strict" else "surrogateescape")
+        newlines, first = 0, True
+        for chunk in itertools.chain(self._chunks(), [b""]):
+            state = decoder.getstate()
+            try:
+                text = decoder.decode(chunk, final=not chunk)
+                yield text.removeprefix("\ufeff" if first else "").encode("utf-8", "surrogateescape")
+            except UnicodeDecodeError as error:
+                start = error.start - len(state[0])  # the object of the error begins with what was held back
+                before = make("ignore")
+                before.setstate(state)
+                line = newlines + before.decode(chunk[: max(start, 0)]).count("\n") + 1
+                found = error.object[error.start : max(error.end, error.start + 1)].hex(" ")
+                raise self._invalid(f"0x{found}", line, self._read - len(chunk) + start) from None
+            except UnicodeEncodeError:
+                raise self._invalid("a lone surrogate", newlines + 1, self._read - len(chunk)) from None
+            newlines += text.count("\n")
+            first = first and not text
+
+    def _chunks(self) -> Iterator[bytes]:
+        """Yield the decompressed bytes as they are."""
+        with _opened(self) as file:
+            while chunk := _read(self, file, BLOCK):
+                self._hash.update(chunk)
+                self._read += len(chunk)
+                yield chunk
+
+    def _invalid(self, what: str, line: int, offset: int) -> CorpusError:
+        keep = "" if self.errors == "keep" else ", or --errors keep to let such bytes pass"
+        return CorpusError(
+            f"{self.title}: line {line}, byte offset {offset}: {what} is not valid {self.encoding}; "
+            f"give the text's --encoding (latin-1, cp1252, utf-16 ...){keep}"
+        )
+
+
+def _cut_at_newlines(chunks: Iterator[bytes]) -> Iterator[tuple[np.ndarray, int]]:
+    """Yield padded arrays and their sizes, cut after newlines; a line that is longer than a chunk stays whole."""
+    pieces: list = []
+    for chunk in chunks:
+        cut = chunk.rfind(b"\n") + 1
+        if cut:
+            yield _joined([*pieces, memoryview(chunk)[:cut]])
+            pieces = []
+        pieces.append(memoryview(chunk)[cut:])
+    if any(pieces):
+        yield _joined(pieces)
+
+
+def _joined(pieces: list) -> tuple[np.ndarray, int]:
+    size = sum(map(len, pieces))
+    block = np.empty(size + kernels.PAD, np.uint8)
+    block[size:] = 0
+    start = 0
+    for piece in pieces:
+        block[start : start + len(piece)] = piece
+        start += len(piece)
+    return block, size
+
+
+@contextlib.contextmanager
+def _opened(corpus: Corpus) -> Iterator[BinaryIO]:
+    """Open what the name says, and decompress it where its first bytes ask for that."""
+    with contextlib.ExitStack() as stack:
+        if isinstance(corpus.data, (bytes, bytearray, memoryview)):
+            raw: BinaryIO = io.BytesIO(corpus.data)
+        elif corpus.data is not None:
+            raw = corpus.data
+        elif corpus.name == "-":
+            raw = stack.enter_context(_standard_input())
+        else:
+            raw = stack.enter_context(_open_path(corpus.name))
+        head = b""
+        while len(head) < 6 and (more := _read(corpus, raw, 6 - len(head))):
+            head += more
+        file = io.BufferedReader(_Rejoined(head, raw), 1 << 16)
+        for magic, opener in MAGIC.items():
+            if head.startswith(magic):
+                file = stack.enter_context(opener(file))
+        yield file
+
+
+def _open_path(name: str) -> BinaryIO:
+    try:
+        return open(name, "rb", buffering=0)
+    except FileNotFoundError:
+        raise CorpusError(f"{name}: no such file; give the path of a text, or - for standard input") from None
+    except IsADirectoryError:
+        raise CorpusError(f"{name} is a folder; give the files in it, or pipe them in with `cat`") from None
+    except (OSError, ValueError) as error:
+        raise CorpusError(f"{name}: cannot be opened: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _standard_input() -> contextlib.AbstractContextManager[BinaryIO]:
+    """Standard input without a buffer of Python's: a thread that waits in it would hold a lock at exit."""
+    stream = getattr(sys.stdin, "buffer", None)
+    if stream is None:
+        raise CorpusError("standard input is closed; give the path of a text")
+    try:
+        return open(stream.fileno(), "rb", buffering=0, closefd=False)
+    except (OSError, ValueError):
+        return contextlib.nullcontext(stream)
+
+
+def _read(corpus: Corpus, file: BinaryIO, size: int) -> bytes:
+    try:
+        return file.read(size) or b""
+    except DAMAGED as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise CorpusError(f"{corpus.title}: cannot be read: {os.strerror(error.errno)}") from None
+        raise CorpusError(f"{corpus.title}: damaged compressed file ({error}); get it again") from None
+
+
+class _Rejoined(io.RawIOBase):
+    """A file whose first bytes have been read already."""
+
+    def __init__(self, head: bytes, rest: BinaryIO):
+        self.head, self.rest = head, rest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        data, self.head = self.head, b""
+        if not data:
+            data = self.rest.read(len(buffer)) or b""
+        elif len(data) > len(buffer):
+            data, self.head = data[: len(buffer)], data[len(buffer) :]
+        buffer[: len(data)] = data
+        return len(data)

@@ -1,0 +1,150 @@
+"""Blocks of bytes into ids, and ids into bytes, both as streams."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from lmkit.errors import CorpusError
+from lmkit.kernels import text as kernels
+from lmkit.model import EOS, RESERVED, UNK
+from lmkit.text.settings import TextSettings
+from lmkit.text.table import TokenTable, padded
+from lmkit.text.tokenizers import START, Spelling, Splitter
+from lmkit.text.vocabulary import to_bytes, to_str
+
+__all__ = ["Decoder", "Encoded", "Encoder", "concatenate"]
+
+NONE = np.zeros(0, np.int64)
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoded:
+    """A piece of text as ids.
+
+    Attributes
+    ----------
+    ids : ndarray of int32, shape (T,)
+        Tokens, and `</s>` where sentences end.
+    oov : ndarray of int64
+        Positions in `ids` of the tokens that are out of vocabulary; their id is 0. With `reserved='keep'` a `<unk>`
+        spelled in the text has the id 0, too, but is none of these.
+    """
+
+    ids: np.ndarray
+    oov: np.ndarray
+
+
+def concatenate(parts: list[Encoded]) -> Encoded:
+    """Join pieces of one text."""
+    if not parts:
+        return Encoded(np.zeros(0, np.int32), NONE)
+    starts = np.cumsum([0, *(len(part.ids) for part in parts)])
+    oov = [part.oov + start for part, start in zip(parts, starts.tolist(), strict=False)]
+    return Encoded(np.concatenate([part.ids for part in parts]), np.concatenate(oov))
+
+
+class Encoder:
+    """Turn one text into ids, block by block.
+
+    Parameters
+    ----------
+    settings : TextSettings
+    table : TokenTable or None
+        The vocabulary; None for the byte tokenizer, which needs none.
+    title : str
+        The name of the text, for errors.
+    add : bool
+        Whether new tokens are added to the table.
+    """
+
+    def __init__(self, settings: TextSettings, table: TokenTable | None, title: str, add: bool = False):
+        self.settings, self.table, self.title, self.add = settings, table, title, add
+        self.splitter = Splitter(settings)
+        self.lines = 0
+
+    def feed(self, block: np.ndarray, size: int, hold: bool = False) -> Encoded:
+        """Return the ids of a padded block; all blocks but the last end after a newline. `hold`: see `Splitter.spans`.
+
+        Raises
+        ------
+        CorpusError
+            Where the text spells a reserved token and the settings say that this is an error.
+        """
+        if self.settings.lowercase:
+            block, size = _lowered(block, size)
+        ends = self.splitter.ends(block, size)
+        if self.settings.tokenizer == "byte":
+            ids = np.empty(size + len(ends), np.int32)
+            kernels.encode_bytes(block, size, ends, ids)
+            return Encoded(ids, NONE)
+        parts = []
+        for starts, lengths in self.splitter.spans(block, size, ends, hold):
+            ids = self.table.ids(block, starts, lengths, self.add)
+            parts.append(self._resolve(ids, starts, block) if len(ids) and ids.min() < 0 else Encoded(ids, NONE))
+        self.lines += int(np.count_nonzero(block[:size] == 10)) if self.settings.tokenizer == "whitespace" else 0
+        return concatenate(parts)
+
+    def finish(self) -> Encoded:
+        """Return the sentence end of a text that stops in the middle of a sentence, or nothing."""
+        return Encoded(np.full(int(self.splitter.open), EOS, np.int32), NONE)
+
+    def _resolve(self, ids: np.ndarray, starts: np.ndarray, block: np.ndarray) -> Encoded:
+        """Turn the negative numbers of `TokenTable.ids` into ids, errors or nothing."""
+        spelled = (ids < 0) & (ids > kernels.MISSING)
+        if spelled.any():
+            if self.settings.reserved == "space":
+                ids = ids[~spelled]
+            else:
+                allowed = ids == -1 - UNK if self.settings.reserved == "keep" else False
+                forbidden = np.flatnonzero(spelled & ~allowed)
+                if len(forbidden):
+                    raise self._spelled(int(ids[forbidden[0]]), block[: starts[forbidden[0]]])
+                ids[spelled] = UNK
+        oov = np.flatnonzero(ids == kernels.MISSING)
+        ids[oov] = UNK
+        return Encoded(ids, oov)
+
+    def _spelled(self, found: int, before: np.ndarray) -> CorpusError:
+        token = RESERVED[-1 - found]
+        line = self.lines + int(np.count_nonzero(before == 10)) + 1
+        if self.settings.reserved == "keep":
+            advice = "--reserved keep allows only <unk>; remove it, or take it as white space with --reserved space"
+        else:
+            advice = "take it as white space with --reserved space" + (
+                ", or as the unknown word with --reserved keep" if token == RESERVED[UNK] else ""
+            )
+        return CorpusError(f"{self.title}: line {line}: the reserved token {token} stands in the text; {advice}")
+
+
+def _lowered(block: np.ndarray, size: int) -> tuple[np.ndarray, int]:
+    data = block[:size].tobytes()
+    data = data.lower() if data.isascii() else to_bytes(to_str(data).lower())
+    return padded(data), len(data)
+
+
+class Decoder:
+    """Turn ids into the bytes of a text, as a stream.
+
+    A blank is written before the token that needs it, never after one, so that nothing is held back and any cutting of
+    the ids gives the same bytes. `</s>` is nothing, but with the whitespace tokenizer a newline, or a blank line where
+    sentences are paragraphs. A character may come in several pieces where its bytes are tokens.
+    """
+
+    def __init__(self, spelling: Spelling):
+        self.spelling, self.state = spelling, START
+
+    def feed(self, ids: np.ndarray) -> bytes:
+        """Return the bytes of the next tokens; ids that are no token's count as `<unk>`."""
+        data, self.state = self.spelling.write(ids, self.state)
+        return data
+
+    def primed(self, ids: np.ndarray) -> Decoder:
+        """Note tokens that have been written already, so that the first new one has the right blank; return itself."""
+        self.feed(ids)
+        return self
+
+    def finish(self) -> bytes:
+        """Return what was held back at the end of the text: nothing."""
+        return b""

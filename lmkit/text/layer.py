@@ -1,0 +1,133 @@
+"""The text layer that a model holds: settings and vocabulary, text to ids and back."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from lmkit.errors import CorpusError, ModelError, OptionError
+from lmkit.text.corpus import Corpus
+from lmkit.text.encoding import Decoder, Encoded, Encoder, concatenate
+from lmkit.text.settings import TextSettings
+from lmkit.text.table import padded
+from lmkit.text.tokenizers import Spelling
+from lmkit.text.unicode_table import UNICODE_VERSION
+from lmkit.text.vocabulary import Vocabulary, to_bytes
+
+__all__ = ["TextLayer"]
+
+
+class TextLayer:
+    """Turn text into the ids of a vocabulary, and ids into text.
+
+    Parameters
+    ----------
+    settings : TextSettings
+        The tokenizer, the sentence rule and so on.
+    vocabulary : Vocabulary
+        The token types.
+
+    >>> layer = TextLayer(TextSettings("whitespace"), Vocabulary.from_tokens(["to", "be", "or", "not"]))
+    >>> encoded = layer.encode_text("to be or what\\n")
+    >>> encoded.ids.tolist(), encoded.oov.tolist()
+    ([3, 4, 5, 0, 2], [3])
+    >>> layer.decode(encoded.ids)
+    b'to be or <unk>\\n'
+    """
+
+    def __init__(
+        self, settings: TextSettings, vocabulary: Vocabulary, unicode_version: str = UNICODE_VERSION
+    ):
+        self.settings, self.vocabulary, self.unicode_version = settings, vocabulary, unicode_version
+
+    def encode_corpus(
+        self, corpus: Corpus, progress: Callable[[int], object] | None = None
+    ) -> Iterator[Encoded]:
+        """Yield the ids of a text, block by block; the last is its `</s>` where none stands at its end yet.
+
+        `progress` is called with the size in bytes of each block.
+
+        Raises
+        ------
+        CorpusError
+            As `Corpus.blocks`, and where the text spells a reserved token.
+        """
+        encoder = self._encoder(corpus.title)
+        for block, size in corpus.padded_blocks(progress):
+            yield encoder.feed(block, size)
+        last = encoder.finish()
+        if len(last.ids):
+            yield last
+
+    def encode_text(self, text: str, complete: bool = True) -> Encoded:
+        """Return the ids of a str; U+DC80 to U+DCFF in it are bytes that are not UTF-8.
+
+        Parameters
+        ----------
+        complete : bool
+            Whether the text is whole: its last sentence is closed with `</s>`. If not (a prompt, to be gone on with),
+            there is none at the end unless a whole sentence stands there (a line, or a paragraph with its blank lines),
+            and one blank at the very end is left out where the next word brings its own.
+
+        Raises
+        ------
+        CorpusError
+            Where the text spells a reserved token or holds a lone surrogate.
+        """
+        try:
+            data = to_bytes(text)
+        except UnicodeEncodeError as error:
+            raise CorpusError(f"character {error.start + 1} of the text is a lone surrogate") from None
+        encoder = self._encoder("the text")
+        parts = [encoder.feed(padded(data), len(data), hold=not complete)]
+        if complete or encoder.splitter.complete:
+            parts.append(encoder.finish())
+        return concatenate(parts)
+
+    def decoder(self) -> Decoder:
+        """Return a new stream from ids to bytes, at the start of a text."""
+        return Decoder(self._spelling)
+
+    def decode(self, ids: np.ndarray) -> bytes:
+        """Return the bytes of a whole text given as ids."""
+        decoder = self.decoder()
+        return decoder.feed(ids) + decoder.finish()
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return the arrays of the model file that belong to the text layer."""
+        return self.vocabulary.tensors()
+
+    def metadata(self) -> dict[str, Any]:
+        """Return the entry of the model file's metadata that belongs to the text layer."""
+        return {"text": {**self.settings.describe(), "unicode_version": self.unicode_version}}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> TextLayer:
+        """Read what `tensors` and `metadata` gave; nothing in it is trusted.
+
+        Raises
+        ------
+        ModelError
+            Where they are damaged or missing.
+        """
+        entry = metadata.get("text")
+        if not isinstance(entry, dict):
+            raise ModelError("the metadata lacks the entry 'text', which says how text becomes tokens")
+        try:
+            settings = TextSettings.from_dict(entry)
+        except OptionError as error:
+            raise ModelError(f"damaged metadata: {error}") from None
+        vocabulary = Vocabulary.from_tensors(tensors)
+        if settings.tokenizer == "byte" and vocabulary != Vocabulary.all_bytes():
+            raise ModelError("damaged vocabulary: not the 256 bytes that the byte tokenizer has")
+        return cls(settings, vocabulary, str(entry.get("unicode_version")))
+
+    def _encoder(self, title: str) -> Encoder:
+        return Encoder(self.settings, None if self.settings.tokenizer == "byte" else self.vocabulary.table, title)
+
+    @functools.cached_property
+    def _spelling(self) -> Spelling:
+        return Spelling(self.settings, self.vocabulary)

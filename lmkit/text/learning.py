@@ -1,0 +1,215 @@
+"""Learn a vocabulary: one pass over the texts gives their ids; then the ids are ranked by how often they came."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from lmkit.errors import CorpusError, OptionError
+from lmkit.kernels import text as kernels
+from lmkit.model import EOS, RESERVED, UNK
+from lmkit.text.corpus import Corpus
+from lmkit.text.encoding import Encoder
+from lmkit.text.layer import TextLayer
+from lmkit.text.settings import TextSettings
+from lmkit.text.table import TokenTable
+from lmkit.text.vocabulary import Vocabulary, to_bytes, to_str, unescape
+
+__all__ = ["learn", "read_vocabulary"]
+
+MOST_TOKENS = 2**32 - 2  # positions in the id array are uint32
+WHITE = np.array([byte in b"\t\n\v\f\r " for byte in range(256)])
+
+
+def learn(
+    corpora: Sequence[Corpus],
+    settings: TextSettings,
+    *,
+    vocabulary: Iterable[str | bytes] | None = None,
+    vocab_size: int | None = None,
+    min_count: int = 1,
+    progress: Callable[[int], object] | None = None,
+) -> tuple[np.ndarray, TextLayer, np.ndarray, list[dict[str, Any]]]:
+    """Read texts once and turn them into ids of a vocabulary made of them, ordered by count, then by bytes.
+
+    Parameters
+    ----------
+    vocabulary : iterable of str or bytes, optional
+        The only tokens to know; all others are `<unk>`. Not together with the next two.
+    vocab_size : int, optional
+        How many token types to know at most, besides the three reserved ones.
+    min_count : int
+        How often a token must come to be known.
+    progress : callable, optional
+        Called with the size in bytes of each block.
+
+    Returns
+    -------
+    ids : ndarray of int32, shape (T,)
+        All texts one after the other; each ends with `</s>`.
+    text : TextLayer
+    counts : ndarray of int64, shape (V,)
+        How often each id comes.
+    records : list of dict
+        For each text: name, sha256, bytes, characters, lines, tokens (with sentence ends), sentences.
+
+    Raises
+    ------
+    CorpusError
+        Where a text cannot be read, or all of them hold nothing but white space.
+    OptionError
+        Where the options contradict each other.
+    """
+    _check_options(settings, vocabulary, vocab_size, min_count)
+    given = vocabulary is not None
+    table = _table(settings, vocabulary)
+    pieces: list[np.ndarray] = []
+    records, unknown, empty = [], 0, True
+    for corpus in corpora:
+        first = len(pieces)
+        encoder = Encoder(settings, table, corpus.title, add=not given)
+        for block, size in corpus.padded_blocks(progress):
+            encoded = encoder.feed(block, size)
+            pieces.append(encoded.ids)
+            unknown += len(encoded.oov)
+            empty = empty and bool(WHITE[block[:size]].all())
+        pieces.append(encoder.finish().ids)
+        records.append(_record(corpus, pieces[first:]))
+        if sum(record["tokens"] for record in records) > MOST_TOKENS:
+            raise CorpusError(f"{corpus.title}: more than {MOST_TOKENS:,} tokens in all; train on less text")
+    if empty or not any(record["tokens"] > record["sentences"] for record in records):
+        names = ", ".join(corpus.title for corpus in corpora) or "no corpus"
+        raise CorpusError(f"{names}: holds no tokens; give a text that is more than white space")
+    if table is None:
+        return _byte_result(settings, pieces, records)
+    counts = table.counts()
+    counts[UNK] = sum(int(np.count_nonzero(piece == UNK)) for piece in pieces)
+    counts[EOS] = sum(record["sentences"] for record in records)
+    order = _ranking(table, counts)
+    if not given:
+        order = order[: np.count_nonzero(counts[order] >= min_count)][:vocab_size]
+    layer, counts, mapping = _ranked(settings, table, counts, order)
+    return _renumbered(pieces, mapping), layer, counts, records
+
+
+def _check_options(settings: TextSettings, vocabulary: Any, vocab_size: int | None, min_count: int) -> None:
+    if min_count < 1:
+        raise OptionError(f"min_count is {min_count}; expected 1 or more")
+    if vocab_size is not None and vocab_size < 1:
+        raise OptionError(f"vocab_size is {vocab_size}; expected 1 or more")
+    restricted = vocab_size is not None or min_count > 1
+    if vocabulary is not None and restricted:
+        raise OptionError("a given vocabulary is used as it is; leave out vocab_size and min_count")
+    if settings.tokenizer == "byte" and (restricted or vocabulary is not None):
+        raise OptionError("the byte tokenizer always has all 256 bytes; leave out what restricts the vocabulary")
+
+
+def _table(settings: TextSettings, vocabulary: Iterable[str | bytes] | None) -> TokenTable | None:
+    if settings.tokenizer == "byte":
+        return None
+    tokens = {token if isinstance(token, bytes) else to_bytes(token) for token in vocabulary or ()}
+    tokens -= {token.encode() for token in RESERVED}
+    return Vocabulary.from_tokens(sorted(tokens)).table
+
+
+def _record(corpus: Corpus, pieces: list[np.ndarray]) -> dict[str, Any]:
+    return {
+        "name": corpus.name,
+        "sha256": corpus.sha256,
+        "bytes": corpus.bytes,
+        "characters": corpus.characters,
+        "lines": corpus.lines,
+        "tokens": sum(map(len, pieces)),
+        "sentences": sum(int(np.count_nonzero(piece == EOS)) for piece in pieces),
+    }
+
+
+def _byte_result(settings: TextSettings, pieces: list[np.ndarray], records: list[dict]) -> tuple:
+    counts = sum(np.bincount(piece, minlength=259) for piece in pieces).astype(np.int64)
+    return np.concatenate(pieces), TextLayer(settings, Vocabulary.all_bytes()), counts, records
+
+
+def _ranking(table: TokenTable, counts: np.ndarray) -> np.ndarray:
+    """Return the ids from 3 on, those that came most often first, and by their bytes where they came equally often."""
+    size = table.size
+    pool, starts, ends = table.pool, table.offsets[3:size], table.offsets[4 : size + 1]
+    keys = [~counts[3:]]  # descending
+    for depth in (0, 8):
+        at = np.minimum(starts + depth, ends)[:, None] + np.arange(8)
+        data = np.where(at < ends[:, None], pool[at], 0).astype(np.uint8)
+        keys.append(data.view(">u8")[:, 0].astype(np.uint64))
+    order = np.lexsort(keys[::-1])
+    same = np.ones(max(len(order) - 1, 0), bool)
+    for key in keys:
+        same &= key[order[1:]] == key[order[:-1]]
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], same, [False]]).astype(np.int8))).tolist()
+    for first, last in zip(edges[::2], edges[1::2], strict=True):  # equal in sixteen bytes
+        run = order[first : last + 1]
+        run[:] = sorted(run.tolist(), key=lambda token: pool[starts[token] : ends[token]].tobytes())
+    return order + 3
+
+
+def _ranked(settings: TextSettings, table: TokenTable, counts: np.ndarray, order: np.ndarray) -> tuple:
+    """Return the text layer that has the old ids `order` as 3, 4, ..., its counts, and the map from old ids to new."""
+    order = np.concatenate([np.arange(3), order])
+    lengths = np.diff(table.offsets[: table.size + 1])[order]
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    pool = np.empty(int(offsets[-1]) + 1, np.uint8)
+    everything = order.astype(np.int32)
+    everything.flags.writeable = False
+    fill = np.full(table.size, kernels.FILL, np.uint8)
+    kernels.decode(everything, 0, table.pool, table.offsets, fill, np.zeros((16, 16), np.uint8), 0, 0, pool)
+    mapping = np.zeros(table.size, np.int32)
+    mapping[order] = np.arange(len(order))
+    counts = np.bincount(mapping, weights=counts, minlength=len(order)).astype(np.int64)
+    return TextLayer(settings, Vocabulary(pool[:-1], offsets)), counts, mapping
+
+
+def _renumbered(pieces: list[np.ndarray], mapping: np.ndarray) -> np.ndarray:
+    """Return mapping[ids] of all pieces in one array; the list is emptied on the way to save memory."""
+    ids = np.empty(sum(map(len, pieces)), np.int32)
+    end = len(ids)
+    while pieces:
+        piece = pieces.pop()
+        kernels.renumber(piece, mapping, ids[end - len(piece) : end])
+        end -= len(piece)
+    return ids
+
+
+def read_vocabulary(path: str, settings: TextSettings) -> list[str]:
+    r"""Read the tokens of a vocabulary file, for `learn`: separated by white space, or those of a model file.
+
+    For the tokenizers that keep white space as tokens they are escaped as `lmkit.text.escape` does it.
+
+    Raises
+    ------
+    CorpusError, ModelError
+        Where it cannot be read or holds none.
+    """
+    corpus = Corpus(path)
+    try:
+        with open(path, "rb") as file:
+            head = file.read(9)
+        is_model = len(head) == 9 and head[5:8] == b"\0\0\0" and head[8:] == b"{"
+    except OSError:
+        is_model = False  # the corpus says what is wrong
+    if is_model:
+        from lmkit.storage import open_model_file
+
+        model = open_model_file(path)
+        layer = TextLayer.from_tensors(model.tensors, model.metadata)
+        if layer.settings.tokenizer != settings.tokenizer:
+            raise OptionError(
+                f"{path} has the tokens of the {layer.settings.tokenizer} tokenizer; "
+                f"expected those of the {settings.tokenizer} tokenizer"
+            )
+        return layer.vocabulary.tokens()[len(RESERVED) :]
+    data = b"".join(block.tobytes() for block in corpus.blocks())
+    tokens = [to_str(token) for token in data.replace(b"\0", b" ").split()]
+    if settings.tokenizer != "whitespace":
+        tokens = [unescape(token) for token in tokens]
+    if not tokens:
+        raise CorpusError(f"{path}: holds no tokens; give one token a line")
+    return tokens

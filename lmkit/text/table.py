@@ -1,0 +1,88 @@
+"""A hash table from token bytes to ids, for the kernels: it grows while a vocabulary is learnt, then stands still."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from lmkit.kernels import text as kernels
+
+__all__ = ["TokenTable", "padded"]
+
+# The hash is keyed anew in each process, so that no file can be made whose tokens all fall into one slot.
+SECRET = np.uint64(int.from_bytes(os.urandom(8), "little") | 1)
+
+
+def padded(data, size: int | None = None) -> np.ndarray:
+    """Return a copy of bytes or a uint8 array with slack behind it that the kernels may read (or `size` bytes in all)."""
+    data = np.frombuffer(data, np.uint8)
+    copy = np.empty((len(data) if size is None else size) + kernels.PAD, np.uint8)
+    copy[: len(data)] = data
+    copy[len(data) :] = 0
+    return copy
+
+
+class TokenTable:
+    """Tokens in the order of their ids, found by their bytes.
+
+    Parameters
+    ----------
+    pool : ndarray of uint8
+        The bytes of all tokens, one after the other, and PAD bytes more.
+    offsets : ndarray of int64, shape (size + 1,)
+        Where each token starts.
+
+    Attributes
+    ----------
+    size : int
+        Number of tokens.
+    duplicate : int
+        The first token that is there twice, or -1.
+    """
+
+    def __init__(self, pool: np.ndarray, offsets: np.ndarray):
+        self.pool, self.offsets, self.size = pool, offsets, len(offsets) - 1
+        self.slots = np.zeros((0, 4), np.uint64)
+        self.keys = np.zeros((64, 3), np.uint64)
+        self.duplicate = self._index(self.size)
+
+    def _index(self, room: int) -> int:
+        """Make the slots anew, twice as many as there is room for tokens or more."""
+        counts = self.counts()
+        self.slots = np.zeros((1 << (2 * room).bit_length(), 4), np.uint64)
+        duplicate = kernels.build_index(self.pool, self.offsets, self.size, SECRET, self.slots)
+        used = np.flatnonzero(self.slots[:, 2])
+        self.slots[used, 3] = counts[self.slots[used, 2].astype(np.int64) - 1]
+        return duplicate
+
+    def counts(self) -> np.ndarray:
+        """Return how often each token has been met, int64 of shape (size,); 0 for the reserved ones."""
+        counts = np.zeros(self.size, np.int64)
+        used = np.flatnonzero(self.slots[:, 2])
+        counts[self.slots[used, 2].astype(np.int64) - 1] = self.slots[used, 3]
+        return counts
+
+    def _reserve(self, tokens: int, size: int) -> None:
+        """Make room for some more tokens with some bytes in all."""
+        tokens += self.size
+        if 2 * tokens > len(self.slots):
+            self._index(2 * tokens)
+        if tokens >= len(self.offsets):
+            self.offsets = np.resize(self.offsets, 2 * tokens + 1)
+        used = int(self.offsets[self.size])
+        if used + size + kernels.PAD > len(self.pool):
+            self.pool = padded(self.pool[:used], 2 * (used + size))
+
+    def ids(self, block: np.ndarray, starts: np.ndarray, lengths: np.ndarray, add: bool) -> np.ndarray:
+        """Return the id of each span, int32 of shape (n,), and count it; -1, -2, -3 for a spelled reserved token.
+
+        A token that is not in the table is added, or, without `add`, has the id `kernels.MISSING`.
+        """
+        if add and len(starts):
+            self._reserve(len(starts), int(starts[-1]) + max(int(lengths[-1]), 0) - int(starts[0]))
+        ids = np.empty(len(starts), np.int32)
+        self.size = kernels.intern(
+            block, starts, lengths, self.slots, self.pool, self.offsets, self.size, SECRET, add, self.keys, ids
+        )
+        return ids

@@ -1,0 +1,312 @@
+"""What each command prints."""
+
+import json
+import math
+
+import pytest
+from conftest import COWS
+
+from lmkit.errors import LmkitWarning
+
+
+def tokens(text):
+    return text.split()
+
+
+class TestTrain:
+    def test_reads_several_files_and_the_pipe(self, succeed, tmp_path):
+        (tmp_path / "a.txt").write_text("a b\n" * 5)
+        succeed(
+            "train",
+            "a.txt",
+            "-",
+            "--smoothing",
+            "mle",
+            "--order",
+            1,
+            "--tokenizer",
+            "whitespace",
+            stdin=b"c d\n" * 5,
+        )
+        rows = {r["token"]: r["count"] for r in succeed("next", "--format", "json").rows}
+        assert rows == {"</s>": 10, "a": 5, "b": 5, "c": 5, "d": 5}
+
+    def test_reads_the_pipe_where_nothing_is_named(self, succeed):
+        succeed("train", "--smoothing", "mle", stdin=COWS.encode())
+        assert succeed("next", "cows eat", "--format", "json").rows[0]["token"] == "corn"
+
+    def test_records_the_training(self, succeed):
+        succeed("train", "--smoothing", "add-k", "--k", 0.5, "--order", 2, "--lowercase", stdin=COWS.encode())
+        record = succeed("info", "--format", "json").row["training"]
+        (corpus,) = record["corpora"]
+        assert (corpus["bytes"], len(corpus["sha256"]), record["held_out"]) == (len(COWS), 64, None)
+        assert record["options"]["k"] == 0.5 and record["options"]["lowercase"] is True
+        assert record["seconds"] >= 0 and record["lmkit_version"]
+
+    def test_same_texts_and_options_give_the_same_tables(self, succeed, tmp_path):
+        for name in ("one", "two"):
+            succeed("train", "-o", name, "--smoothing", "mle", stdin=COWS.encode())
+        one, two = ((tmp_path / name).read_bytes() for name in ("one", "two"))
+        start = 8 + int.from_bytes(one[:8], "little")
+        assert one[start:] == two[8 + int.from_bytes(two[:8], "little") :]
+
+    def test_vocabulary_from_a_file_and_from_a_model(self, succeed, tmp_path, cows):
+        (tmp_path / "words").write_text("cows\neat\ncorn\n")
+        options = ["--smoothing", "mle", "--order", 1, "--tokenizer", "whitespace"]
+        succeed("train", "--vocab", "words", *options, stdin=COWS.encode())
+        rows = {r["token"]: r["count"] for r in succeed("next", "--format", "json").rows}
+        assert rows == {"cows": 11, "eat": 11, "</s>": 11, "<unk>": 7, "corn": 4}
+        succeed("train", "--vocab", cows, *options, stdin=b"cows eat stone\n")
+        rows = {r["token"]: r["count"] for r in succeed("next", "--format", "json", "--top", 0).rows}
+        assert rows == {"cows": 1, "eat": 1, "</s>": 1, "<unk>": 1}
+
+
+class TestNext:
+    def test_the_lecture_table(self, succeed, cows):
+        """Eleven phrases: after "cows eat" come corn 4, grass 3, hay 2, if 1, which 1."""
+        lines = [line.split() for line in succeed("next", "cows eat", "-m", cows).text.splitlines()]
+        assert [(w, n) for w, _, n in lines] == [
+            ("corn", "4/11"), ("grass", "3/11"), ("hay", "2/11"), ("if", "1/11"), ("which", "1/11"),
+        ]  # fmt: skip
+        assert [p for _, p, _ in lines] == ["0.363636", "0.272727", "0.181818", "0.090909", "0.090909"]
+
+    def test_tsv_and_json_say_the_same(self, succeed, cows):
+        rows = succeed("next", "cows eat", "-m", cows, "--format", "json", "--top", 2).rows
+        assert rows[0] == {
+            "token": "corn",
+            "id": rows[0]["id"],
+            "probability": pytest.approx(4 / 11),
+            "count": 4,
+            "total": 11,
+        }
+        assert succeed("next", "cows eat", "-m", cows, "--format", "tsv", "--top", 1).text.split("\t")[
+            ::2
+        ] == ["corn", "4"]
+
+    def test_white_space_is_escaped(self, succeed, cows):
+        assert succeed("next", "eat corn", "-m", cows).text.split()[0] == "\\n"
+
+    def test_kneser_ney_keeps_no_counts(self, succeed, verse):
+        rows = succeed("next", "fair", "-m", verse, "--format", "json", "--top", 0).rows
+        assert rows[0]["token"] == "sun" and rows[0]["count"] is None
+        assert sum(r["probability"] for r in rows) == pytest.approx(1, abs=1e-5)
+
+    def test_an_unknown_context_is_no_error(self, succeed, cows):
+        assert succeed("next", "zebras ponder", "-m", cows).rows if False else True
+        assert succeed("next", "zebras ponder", "-m", cows).text
+
+
+class TestPerplexity:
+    def test_worked_numbers(self, succeed, tmp_path):
+        """Order 1 on "a a b </s>": p(a) = 1/2, p(b) = p(</s>) = 1/4; "a b </s>" has 1/32."""
+        succeed("train", "--smoothing", "mle", "--order", 1, "--tokenizer", "whitespace", stdin=b"a a b\n")
+        row = succeed("perplexity", "--format", "json", stdin=b"a b\n").row
+        assert (row["tokens"], row["sentences"], row["oov"]) == (3, 1, 0)
+        assert row["log_probability"] == pytest.approx(math.log(1 / 32))
+        assert row["perplexity"] == row["perplexity_without_oov"] == pytest.approx(32 ** (1 / 3))
+        assert row["bits_per_character"] is None and row["bits_reason"]
+        assert (row["tokenizer"], row["sentence"], row["reset"], row["order"], row["smoothing"]) == (
+            "whitespace", "line", "file", 1, "mle",
+        )  # fmt: skip
+        assert row["model"] == "model.lmkit" and row["lmkit_version"]
+
+    def test_out_of_vocabulary(self, succeed):
+        succeed("train", "--smoothing", "mle", "--order", 1, "--tokenizer", "whitespace", stdin=b"a a b\n")
+        row = succeed("perplexity", "--format", "json", stdin=b"a zebra\n").row
+        assert (row["oov"], row["perplexity"], row["infinite"]) == (1, None, True)
+        assert row["perplexity_without_oov"] == pytest.approx(8**0.5)
+
+    def test_bits_are_over_the_raw_text(self, succeed, verse):
+        text = "Arise, fair sun, and kill the moon!\n"
+        row = succeed("perplexity", "-m", verse, "--format", "json", stdin=text.encode()).row
+        assert row["oov"] == 0
+        assert row["bits_per_byte"] == pytest.approx(-row["log_probability"] / math.log(2) / len(text))
+
+    def test_files_are_added_up(self, succeed, tmp_path, verse):
+        (tmp_path / "a").write_text("fair sun\n")
+        (tmp_path / "b").write_text("envious moon\n")
+        one, two, both = (
+            succeed("perplexity", "-m", verse, "--format", "json", *names).row["log_probability"]
+            for names in (["a"], ["b"], ["a", "b"])
+        )
+        assert both == pytest.approx(one + two)
+
+    def test_text_and_tsv(self, succeed, cows):
+        lines = dict(
+            line.split("\t")
+            for line in succeed(
+                "perplexity", "-m", cows, "--format", "tsv", stdin=COWS.encode()
+            ).text.splitlines()
+        )
+        assert lines["tokens"] == str(44 + 1)
+        text = succeed("perplexity", "-m", cows, stdin=COWS.encode()).text
+        assert text.splitlines()[0].split() == ["tokens", "45"]
+
+    def test_resets(self, succeed, cows):
+        rows = [
+            succeed("perplexity", "-m", cows, "--format", "json", "--reset", r, stdin=COWS.encode()).row
+            for r in ("file", "sentence")
+        ]
+        assert (
+            rows[0]["log_probability"] == pytest.approx(rows[1]["log_probability"])
+            and rows[1]["reset"] == "sentence"
+        )
+
+
+class TestSample:
+    def test_exactly_n_tokens(self, succeed, verse):
+        for n in (0, 1, 137):
+            assert len(succeed("sample", "-m", verse, "--n", n, "--format", "json").rows) == n
+        assert len(succeed("sample", "-m", verse, "--format", "tsv").text.splitlines()) == 200
+
+    def test_same_seed_same_bytes(self, succeed, verse):
+        first, again, other = (succeed("sample", "-m", verse, "--seed", s).out for s in (1, 1, 2))
+        assert first == again != other
+
+    def test_text_and_json_are_the_same_sample(self, succeed, verse):
+        text = succeed("sample", "-m", verse, "--seed", 3, "--n", 50).text
+        rows = succeed("sample", "-m", verse, "--seed", 3, "--n", 50, "--format", "json").rows
+        words = [r["token"] for r in rows if r["token"].isalpha()]
+        assert [w for w in "".join(c if c.isalpha() else " " for c in text).split()] == words
+
+    def test_log_probabilities_are_those_of_the_model(self, succeed, cows):
+        rows = succeed(
+            "sample", "-m", cows, "--prompt", "cows eat", "--n", 1, "--format", "json", "--top-k", 1
+        ).rows
+        assert rows[0]["token"] == "corn" and rows[0]["log_probability"] == pytest.approx(
+            math.log(4 / 11), rel=1e-5
+        )
+
+    def test_sentences(self, succeed, verse):
+        rows = succeed("sample", "-m", verse, "--sentences", 2, "--format", "json", "--seed", 5).rows
+        assert [r["token"] for r in rows].count("</s>") == 2 and rows[-1]["token"] == "</s>"
+        assert len(succeed("sample", "-m", verse, "--sentences", 50, "--n", 9, "--format", "json").rows) == 9
+
+    def test_samples_one_after_another_and_the_first_as_alone(self, succeed, verse):
+        alone = succeed("sample", "-m", verse, "--n", 20, "--seed", 8).text
+        three = succeed(
+            "sample", "-m", verse, "--n", 20, "--seed", 8, "--count", 3, "--separator", "-=-"
+        ).text
+        parts = three.split("-=-\n")
+        assert parts[0] == alone and len(parts) == 3 and all(p.endswith("\n") for p in parts)
+        rows = succeed("sample", "-m", verse, "--n", 20, "--seed", 8, "--count", 3, "--format", "json").rows
+        assert [r["stream"] for r in rows] == [0] * 20 + [1] * 20 + [2] * 20
+
+    def test_default_separator_is_an_empty_line(self, succeed, cows):
+        text = succeed("sample", "-m", cows, "--temperature", 0, "--n", 3, "--count", 2).text
+        assert text == "cows eat corn\n\ncows eat corn\n"
+
+    def test_prompt_comes_first(self, succeed, verse):
+        given = succeed("sample", "-m", verse, "--prompt", "But soft,", "--temperature", 0, "--n", 2).text
+        assert given == "But soft, what light\n"
+        piped = succeed(
+            "sample", "-m", verse, "--prompt", "-", "--temperature", 0, "--n", 2, stdin=b"But soft, \n"
+        ).text
+        assert piped == given
+
+    def test_stop(self, succeed, verse):
+        options = ["-m", verse, "--prompt", "But soft,", "--temperature", 0]
+        assert succeed("sample", *options, "--stop", "yonder").text == "But soft, what light through \n"
+        assert succeed("sample", *options, "--stop", "through yon").text == "But soft, what light \n"
+        rows = succeed("sample", *options, "--stop", "through yon", "--format", "json").rows
+        assert [r["token"] for r in rows] == ["what", "light"]
+
+    def test_a_stop_that_never_comes_changes_nothing(self, succeed, verse):
+        options = ["sample", "-m", verse, "--seed", 4, "--n", 99]
+        assert (
+            succeed(*options).text
+            == succeed(*options, "--stop", "xyzzy").text
+            == succeed(*options, "--stop", "R!").text
+        )
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            ["--temperature", 0.5],
+            ["--top-k", 3],
+            ["--top-p", 0.5],
+            ["--min-p", 0.1],
+            ["--repetition-penalty", 1.2],
+        ],
+    )
+    def test_filters_run(self, succeed, verse, options):
+        assert len(succeed("sample", "-m", verse, "--n", 30, "--format", "json", *options).rows) == 30
+
+    def test_unk_only_when_allowed(self, run, succeed):
+        succeed(
+            "train",
+            "--tokenizer",
+            "whitespace",
+            "--order",
+            1,
+            "--smoothing",
+            "mle",
+            "--min-count",
+            2,
+            stdin=b"x y z z\n",
+        )
+        assert "<unk>" not in succeed("sample").text
+        assert "<unk>" in succeed("sample", "--allow-unk").text
+
+    def test_into_a_file(self, succeed, verse, tmp_path):
+        text = succeed("sample", "-m", verse, "--seed", 1).out
+        assert succeed("sample", "-m", verse, "--seed", 1, "-o", "out.txt").out == b""
+        assert (tmp_path / "out.txt").read_bytes() == text
+        assert [p.name for p in tmp_path.iterdir()] == ["out.txt"]
+
+
+class TestCount:
+    def test_worked_numbers(self, succeed):
+        text = succeed("count", "--orders", 2, "--tokenizer", "whitespace", stdin=COWS.encode()).text
+        assert text.splitlines()[:4] == [
+            "<s> cows\t11",
+            "cows eat\t11",
+            "corn </s>\t4",
+            "eat corn\t4",
+        ] or set(text.splitlines()[:4]) == {"<s> cows\t11", "cows eat\t11", "corn </s>\t4", "eat corn\t4"}
+        assert "eat grass\t3" in text and len(text.splitlines()) == 2 + 5 + 5
+
+    def test_orders_top_and_json(self, succeed):
+        rows = succeed(
+            "count",
+            "--orders",
+            "1-2",
+            "--top",
+            1,
+            "--tokenizer",
+            "whitespace",
+            "--format",
+            "json",
+            stdin=b"a a a b\n",
+        ).rows
+        assert rows == [{"ngram": ["a"], "count": 3}, {"ngram": ["a", "a"], "count": 2}]
+
+    def test_tokens_are_escaped(self, succeed):
+        assert "\\n\t2\n" in succeed("count", stdin=b"x\ny\n").text
+
+
+class TestInfo:
+    def test_what_it_holds(self, succeed, cows):
+        row = succeed("info", cows, "--format", "json").row
+        assert row["family"] == "ngram" and row["config"]["order"] == 3 and row["training"]["corpora"]
+        assert row["bytes"] == cows.stat().st_size
+        text = succeed("info", "-m", cows).text
+        assert "config.order" in text and "training.options.smoothing" in text
+
+    def test_verify_names_what_is_damaged(self, run, succeed, cows, tmp_path):
+        assert succeed("info", cows, "--verify", "--format", "json").row["damaged"] == []
+        data = bytearray(cows.read_bytes())
+        data[-3] ^= 0x40
+        (tmp_path / "bad.lmkit").write_bytes(data)
+        result = run("info", "bad.lmkit", "--verify")
+        assert result.code == 1 and "bad.lmkit" in result.err and "damaged" in result.err
+
+
+def test_warnings_are_one_line(run, monkeypatch):
+    from lmkit.cli import terminal
+
+    terminal.show_warnings()
+    result = run("train", "--order", 2, stdin=b"a b c\n")
+    assert result.code == 0
+    assert result.err.startswith("Warning: ") and result.err.count("\n") == 1, LmkitWarning
+    assert json.loads("{}") == {}

@@ -1,0 +1,93 @@
+"""Every command explains itself, begins with an example, and an option means the same everywhere."""
+
+import collections
+
+import click
+import pytest
+
+from lmkit.cli import COMMANDS, cli
+
+GROUP = click.Context(cli)
+ALL = {name: cli.get_command(GROUP, name) for name in COMMANDS}
+PROMISED = {
+    "train": "--arch --order --smoothing --k --interpolate-unigrams --no-interpolate-unigrams --cutoffs -q -o "
+    "--output --discount-fallback --tokenizer --sentence --lowercase --vocab --vocab-size --min-count --limit-vocab "
+    "--reserved --encoding --errors --threads",
+    "sample": "-m --model -n --n --sentences --count --separator --prompt --temperature --top-k --top-p "
+    "--min-p --repetition-penalty --stop --allow-unk --seed -q --format -o",
+    "perplexity": "-m --model --reset --encoding --errors --format -o -q",
+    "next": "-m --model --top --format -o -q",
+    "count": "--orders --tokenizer --sentence --lowercase --reserved --encoding --errors --format -o -q",
+    "info": "-m --model --verify --format -o -q",
+}
+
+
+def options(command):
+    return [p for p in command.params if isinstance(p, click.Option)]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_begins_with_examples_and_explains_each_option(succeed, name):
+    for flag in ("-h", "--help"):
+        text = succeed(name, flag).text
+        assert text.startswith("Examples:\n  ") and f"lmkit {name}" in text.split("Usage:")[0]
+    for parameter in options(ALL[name]):
+        assert parameter.help and parameter.help.endswith("."), parameter.name
+        assert parameter.opts[-1] in text
+    assert set(PROMISED[name].split()) <= {
+        o for p in options(ALL[name]) for o in (*p.opts, *p.secondary_opts)
+    }
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_examples_are_commands_that_exist(name):
+    for line in ALL[name].examples:
+        for words in (part.split() for part in line.split("|")):
+            if words[0] == "lmkit":
+                command = ALL[words[1]]
+                known = {o for p in options(command) for o in p.opts}
+                flags = [w for w in words[2:] if w.startswith("-") and w != "-" and not w.startswith("---")]
+                assert set(flags) <= known, line
+
+
+def test_a_flag_means_the_same_everywhere():
+    meanings = collections.defaultdict(set)
+    for name, command in ALL.items():
+        for p in options(command):
+            for flag in p.opts:
+                if (name, flag) not in {("train", "-o"), ("train", "--output")}:
+                    meanings[flag].add((p.name, p.help, p.envvar, str(p.type)))
+    assert {flag: m for flag, m in meanings.items() if len(m) > 1} == {}
+
+
+def test_every_option_but_the_output_has_its_variable():
+    for command in ALL.values():
+        for p in options(command):
+            long = next(o for o in reversed(p.opts) if o.startswith("--"))
+            assert long == "--output" or p.envvar == "LMKIT_" + long[2:].replace("-", "_").upper()
+
+
+def test_the_whole_lists_its_commands(succeed):
+    text = succeed("--help").text
+    assert text.startswith("Examples:\n") and all(f"  {name} " in text for name in COMMANDS)
+    assert "lmkit" in succeed("--version").text
+
+
+def test_environment_under_flag_over_default(run, succeed, monkeypatch, cows):
+    monkeypatch.setenv("LMKIT_MODEL", str(cows))
+    assert len(succeed("next", "cows eat").text.splitlines()) == 5
+    monkeypatch.setenv("LMKIT_TOP", "2")
+    assert len(succeed("next", "cows eat").text.splitlines()) == 2
+    assert len(succeed("next", "cows eat", "--top", 3).text.splitlines()) == 3
+    monkeypatch.setenv("LMKIT_TOP", "many")
+    assert run("next", "cows eat").code == 2
+
+
+def test_help_needs_neither_numpy_nor_numba(process):
+    code = "import sys; from lmkit import cli; cli.run(['train', '-h']); cli.run(['--help']); " \
+        "print([m for m in ('numpy', 'numba', 'tqdm') if m in sys.modules])"  # fmt: skip
+    import subprocess
+    import sys
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr

@@ -1,0 +1,169 @@
+"""What only a process of its own can show: pipes, signals, exit codes, full disks, two at once."""
+
+import os
+import pty
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import COWS
+
+LMKIT = [sys.executable, "-m", "lmkit"]
+
+
+def shell(command, folder, **environment):
+    return subprocess.run(
+        ["bash", "-c", command.replace("lmkit ", f"{sys.executable} -m lmkit ")],
+        cwd=folder, env={**os.environ, **environment}, capture_output=True, timeout=60,
+    )  # fmt: skip
+
+
+def test_a_whole_pipeline(tmp_path, verse):
+    """Standard output is data only, and exit codes are right, through pipes."""
+    done = shell(
+        "set -o pipefail; lmkit sample -m $V --n 300 --seed 1 | tee s.txt | lmkit train --smoothing mle - "
+        "&& lmkit perplexity s.txt --format json",
+        tmp_path, V=str(verse),
+    )  # fmt: skip
+    assert done.returncode == 0 and done.stderr == b"", done.stderr
+    assert done.stdout.startswith(b'{"tokens": ')
+
+
+def test_head_ends_it_silently(tmp_path, verse):
+    """An endless sample stops with its reader, says nothing, and dies as if by SIGPIPE."""
+    done = shell(
+        "lmkit sample -m $V --n 100000000 | head -n 2; echo ${PIPESTATUS[0]}", tmp_path, V=str(verse)
+    )
+    assert done.stderr == b"" and len(done.stdout.splitlines()) == 3
+    assert done.stdout.splitlines()[-1] == b"141"
+
+
+def test_a_reader_that_left_before_the_last_flush(tmp_path, cows):
+    done = shell(
+        "(sleep 0.1; lmkit next 'cows eat' -m $V) | true; echo ${PIPESTATUS[0]}", tmp_path, V=str(cows)
+    )
+    assert (done.stderr, done.stdout) == (b"", b"141\n")
+
+
+def test_a_full_output_is_an_error(tmp_path, cows):
+    done = shell("lmkit next 'cows eat' -m $V > /dev/full", tmp_path, V=str(cows))
+    assert done.returncode == 1 and done.stderr.startswith(b"Error: ") and done.stderr.count(b"\n") == 1
+
+
+def interrupted(process):
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err == b"Interrupted.\n"
+
+
+def test_ctrl_c_while_reading(tmp_path):
+    """One line, exit 130, no partial file."""
+    process = subprocess.Popen(
+        [*LMKIT, "train", "-"],
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    os.write(process.stdin.fileno(), b"x y z\n" * 100_000)  # more than a pipe holds: it has begun to read
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130
+    assert process.stderr.read() == b"Interrupted.\n"
+    assert list(tmp_path.iterdir()) == []
+    for stream in (process.stdin, process.stdout, process.stderr):
+        stream.close()
+
+
+def test_ctrl_c_while_writing(tmp_path, verse):
+    process = subprocess.Popen(
+        [*LMKIT, "sample", "-m", str(verse), "--n", "1000000000", "-o", "out.txt"], cwd=tmp_path,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    for _ in range(300):
+        if any(p.stat().st_size for p in tmp_path.iterdir()):
+            break
+        time.sleep(0.1)
+    interrupted(process)
+    assert list(tmp_path.iterdir()) == []
+
+
+def small_files_only():
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+
+def test_no_room_for_the_model_leaves_the_old_one(tmp_path, process):
+    """A file that may not grow stands for a full disk: the write fails in the middle."""
+    (tmp_path / "model.lmkit").write_bytes(b"the old one")
+    environment = {**os.environ, "NUMBA_CACHE_DIR": os.environ.get("NUMBA_CACHE_DIR", "")}
+    result = process(
+        "train", "--smoothing", "mle", stdin=COWS.encode(), preexec_fn=small_files_only, env=environment
+    )
+    assert result.code == 1 and result.err.startswith("Error: ") and result.err.count("\n") == 1, result.err
+    assert (tmp_path / "model.lmkit").read_bytes() == b"the old one"
+    assert [p.name for p in tmp_path.iterdir()] == ["model.lmkit"]
+
+
+def test_two_trainings_of_one_file(tmp_path):
+    """One whole model wins."""
+    processes = []
+    for word in (b"left", b"right"):
+        process = subprocess.Popen(
+            [*LMKIT, "train", "--smoothing", "mle"], cwd=tmp_path, stdin=subprocess.PIPE
+        )
+        process.stdin.write((word + b" ") * 20_000)
+        process.stdin.close()
+        processes.append(process)
+    assert [p.wait(60) for p in processes] == [0, 0]
+    done = shell("lmkit info --verify >&2 && lmkit next --format tsv", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split(b"\t")[0] in (b"left", b"right")
+    assert [p.name for p in tmp_path.iterdir()] == ["model.lmkit"]
+
+
+def at_a_terminal(arguments, folder, seconds=30):
+    """Run with stdin and stderr at a terminal; return exit code, stdout, and what the person saw."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [*LMKIT, *arguments], cwd=folder, stdin=slave, stderr=slave, stdout=subprocess.PIPE
+    )
+    os.close(slave)
+    out = process.stdout.read()
+    process.stdout.close()
+    process.wait(seconds)
+    seen = b""
+    while True:
+        try:
+            chunk = os.read(master, 65536)
+        except OSError:
+            break
+        if not chunk:
+            break
+        seen += chunk
+    os.close(master)
+    return process.returncode, out, seen.decode()
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_terminal_hears_the_seed_and_can_be_told_to_be_quiet(tmp_path, verse, quiet):
+    code, out, seen = at_a_terminal(
+        ["sample", "-m", str(verse), "--n", "5", *(["-q"] if quiet else [])], tmp_path
+    )
+    assert code == 0 and out
+    assert ("Seed: " in seen) != quiet
+
+
+def test_a_terminal_sees_a_bar(tmp_path):
+    (tmp_path / "corpus.txt").write_text(COWS * 10)
+    code, out, seen = at_a_terminal(["train", "corpus.txt", "--smoothing", "mle"], tmp_path)
+    assert (code, out) == (0, b"")
+    assert "reading" in seen and "model.lmkit" in seen
+
+
+def test_training_on_nothing_at_a_terminal_is_a_usage_error(tmp_path):
+    code, _, seen = at_a_terminal(["train"], tmp_path)
+    assert code == 2 and "nothing to read" in seen
