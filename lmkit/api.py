@@ -18,6 +18,7 @@ thread: `phase` is a word or two ("reading", "counting"), `done` and `total` are
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import secrets
 import time
@@ -188,21 +189,25 @@ def train(
         min_count=min_count,
         progress=_reading(progress, corpora),
     )
-    steps = None if progress is None else lambda phase, done, total: progress(phase, done, total, "steps")
-    trained = architecture.get("train")(ids, counts, text, choices, progress=steps)
-    trained.metadata["training"] = {
+    trained = architecture.get("train")(ids, counts, text, choices, progress=_training(progress, len(ids)))
+    record = {
         "corpora": records,
         "held_out": None,
         "options": {
             "arch": arch,
+            **{name: value for name, value in dataclasses.asdict(choices).items() if name != "threads"},
             **choices.describe(),
             **settings.describe(),
+            "vocabulary": None if vocabulary is None else len(text.vocabulary),
             "vocab_size": vocab_size,
             "min_count": min_count,
+            "encoding": encoding,
+            "errors": errors,
         },
         "seconds": round(time.monotonic() - started, 3),
         "lmkit_version": lmkit.__version__,
     }
+    trained.metadata["training"] = json.loads(json.dumps(record))  # as it will be read from the file
     model = Model(trained)
     if output is not None:
         if progress is not None:
@@ -284,6 +289,7 @@ def next_tokens(model: LanguageModel, context: str = "", *, top: int | None = 10
         state = model.score(state, ids[None, :])[1]
     row = model.log_probs(state)[0]
     counts = model.context_counts(state)
+    counts = None if counts is None else counts.reshape(-1)
     total = None if counts is None else int(counts.sum())
     order = np.argsort(-row, kind="stable")
     order = order[np.isfinite(row[order])][:top]
@@ -356,16 +362,36 @@ def info(path: str | os.PathLike, *, verify: bool = False) -> dict[str, Any]:
     ModelError
         If it is no model file, or too damaged to be opened.
     """
-    file = storage.open_model_file(path)
+    file = storage.open_model_file(path, verify_small=not verify)
     described = {
-        "path": os.fspath(path),
+        "path": file.name,
         "family": file.family,
-        "bytes": os.path.getsize(path),
+        "bytes": file.size,
+        **_sizes(file),
         **file.metadata,
     }
+    described["tensors"] = {
+        name: {"dtype": str(tensor.dtype), "shape": list(tensor.shape), "bytes": tensor.nbytes}
+        for name, tensor in file.tensors.items()
+    }
     if verify:
-        described["damaged"] = file.verify()
+        described["damaged"] = list(file.damaged())
     return described
+
+
+def _sizes(file):
+    """Return how many tokens and n-grams a model file holds, as far as it says so."""
+    sizes = {}
+    if "vocabulary.offsets" in file.tensors:
+        sizes["vocabulary"] = len(file.tensors["vocabulary.offsets"]) - 1
+    config = file.metadata.get("config")
+    levels = config.get("ngrams") if isinstance(config, dict) else None
+    if (
+        isinstance(levels, list) and all(isinstance(n, int) for n in levels) and sum(levels[1:])
+    ):  # 0 is the root
+        sizes["ngrams"] = {str(k): n for k, n in enumerate(levels) if k}
+        sizes["bytes_per_ngram"] = round(file.size / sum(levels[1:]), 2)
+    return sizes
 
 
 def _corpora(texts: Texts, encoding: str, errors: str) -> list[Corpus]:
@@ -412,6 +438,13 @@ def _reading(progress, corpora):
         progress("reading", done, total if total and done <= total else None, "B")
 
     return report
+
+
+def _training(progress, tokens):
+    """Turn progress in steps, each of which goes over the whole text, into progress in tokens."""
+    if progress is None:
+        return None
+    return lambda phase, done, total: progress(phase, tokens * done // total, tokens, "tokens")
 
 
 def _choices(kind, arch, options):

@@ -77,9 +77,7 @@ class LanguageModel(abc.ABC):
         """
 
     @abc.abstractmethod
-    def draw(
-        self, state: State, t: int, uniforms: Uniforms, banned: np.ndarray
-    ) -> tuple[np.ndarray, State]:
+    def draw(self, state: State, t: int, uniforms: Uniforms, banned: np.ndarray) -> tuple[np.ndarray, State]:
         """Roll the weighted die t times per stream: ids (n, t), drawn exactly from p (temperature 1), and the state.
 
         Parameters

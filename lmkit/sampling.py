@@ -26,7 +26,7 @@ DEFAULT_LENGTH = 200  # tokens
 
 @dataclasses.dataclass(frozen=True)
 class Piece:
-    """The next part of a stream: its tokens, their text, and their log-probabilities in the model if asked for.
+    """The next part of a stream: its tokens, their text, and if asked for their log-probabilities.
 
     The text is that of the tokens, and where a stop string has come, what of the next token stands before it.
     """

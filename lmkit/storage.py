@@ -36,7 +36,13 @@ MAX_HEADER = 100_000_000
 VERIFY_BELOW = 64 * 2**20  # smaller files have every checksum verified when they are opened
 CHUNK = 16 * 2**20
 NO_CHECKSUM = "0" * 8
-PLAIN = ("format", "format_version", "family", "lmkit_version", "header_checksum")  # metadata that is not JSON text
+PLAIN = (
+    "format",
+    "format_version",
+    "family",
+    "lmkit_version",
+    "header_checksum",
+)  # metadata that is not JSON text
 DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1",
     "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "|u1", "BOOL": "|b1",
@@ -61,7 +67,9 @@ class ModelFile:
         Bytes of the file.
     """
 
-    def __init__(self, name: str, size: int, metadata: dict[str, Any], checksums: dict[str, str], tensors: dict):
+    def __init__(
+        self, name: str, size: int, metadata: dict[str, Any], checksums: dict[str, str], tensors: dict
+    ):
         self.name, self.size, self.metadata, self.tensors = name, size, metadata, tensors
         self.family: str = metadata["family"]
         self._checksums = checksums
@@ -73,7 +81,9 @@ class ModelFile:
                 yield name
 
 
-def save(path: str | os.PathLike, family: str, metadata: dict[str, Any], tensors: dict[str, np.ndarray]) -> int:
+def save(
+    path: str | os.PathLike, family: str, metadata: dict[str, Any], tensors: dict[str, np.ndarray]
+) -> int:
     """Write a model file and return its size in bytes.
 
     It is written beside `path`, brought to the disk and renamed, so that at any moment `path` is the old file or the new.
@@ -90,7 +100,11 @@ def save(path: str | os.PathLike, family: str, metadata: dict[str, Any], tensors
         with _replacing(target) as file:
             return _write(file, family, metadata, tensors)
     except OSError as error:
-        reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror or str(error)
+        reason = (
+            "the disk is full"
+            if error.errno in (errno.ENOSPC, errno.EDQUOT)
+            else error.strerror or str(error)
+        )
         kept = "; the model that was there is unchanged" if os.path.exists(target) else ""
         raise ModelError(f"{path}: cannot write the model: {reason}{kept}") from error
 
@@ -98,7 +112,9 @@ def save(path: str | os.PathLike, family: str, metadata: dict[str, Any], tensors
 @contextlib.contextmanager
 def _replacing(target: str) -> Iterator[Any]:
     """Give a new file in the same folder that takes the target's place in the end, or vanishes."""
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(target)}.", dir=os.path.dirname(target))
+    descriptor, temporary = tempfile.mkstemp(
+        prefix=f".{os.path.basename(target)}.", dir=os.path.dirname(target)
+    )
     try:
         with open(descriptor, "wb") as file:
             yield file
@@ -124,7 +140,10 @@ def _checksum(tensor: np.ndarray) -> str:
 
 def _write(file: Any, family: str, metadata: dict[str, Any], tensors: dict[str, np.ndarray]) -> int:
     ordered = dict(sorted(tensors.items(), key=lambda item: (-item[1].dtype.itemsize, item[0])))
-    ordered = {name: np.ascontiguousarray(t).astype(t.dtype.newbyteorder("<"), copy=False) for name, t in ordered.items()}
+    ordered = {
+        name: np.ascontiguousarray(t).astype(t.dtype.newbyteorder("<"), copy=False)
+        for name, t in ordered.items()
+    }
     checksums = dict.fromkeys(ordered, NO_CHECKSUM)
     header = _header(family, metadata, ordered, checksums, NO_CHECKSUM)
     file.write(header)  # as a place holder: the checksums are known after the data
@@ -148,7 +167,9 @@ def _write(file: Any, family: str, metadata: dict[str, Any], tensors: dict[str, 
     return size
 
 
-def _header(family: str, metadata: dict, tensors: dict, checksums: dict[str, str], header_checksum: str) -> bytes:
+def _header(
+    family: str, metadata: dict, tensors: dict, checksums: dict[str, str], header_checksum: str
+) -> bytes:
     from lmkit import __version__
 
     entries: dict[str, Any] = {
@@ -165,15 +186,23 @@ def _header(family: str, metadata: dict, tensors: dict, checksums: dict[str, str
     offset = 0
     for name, tensor in tensors.items():
         end = offset + tensor.nbytes
-        entries[name] = {"dtype": NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [offset, end]}
+        entries[name] = {
+            "dtype": NAMES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [offset, end],
+        }
         offset = end
     text = json.dumps(entries, separators=(",", ":")).encode()
-    text += b" " * (-(8 + len(text)) % 64)  # the data, and with it every tensor, starts at a multiple of its item size
+    text += b" " * (
+        -(8 + len(text)) % 64
+    )  # the data, and with it every tensor, starts at a multiple of its item size
     return len(text).to_bytes(8, "little") + text
 
 
-def open_model_file(path: str | os.PathLike) -> ModelFile:
+def open_model_file(path: str | os.PathLike, *, verify_small: bool = True) -> ModelFile:
     """Open a model file, checking all but the tensors' numbers; those too where the file is under 64 MB.
+
+    Without `verify_small` they are left to a call of `ModelFile.damaged`.
 
     Raises
     ------
@@ -190,7 +219,9 @@ def open_model_file(path: str | os.PathLike) -> ModelFile:
                 raise ModelError(f"{name}: the file is empty; train the model anew")
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except FileNotFoundError:
-        raise ModelError(f"{name}: no such model file; train one with `lmkit train CORPUS -o {name}`") from None
+        raise ModelError(
+            f"{name}: no such model file; train one with `lmkit train CORPUS -o {name}`"
+        ) from None
     except OSError as error:
         raise ModelError(f"{name}: cannot read the model: {error.strerror}") from None
     length = _header_length(name, data, size)
@@ -198,16 +229,22 @@ def open_model_file(path: str | os.PathLike) -> ModelFile:
     _check_version(name, metadata)
     header = data[: 8 + length]
     found = metadata.get("header_checksum", "")
-    blank = header.replace(f'"header_checksum":"{found}"'.encode(), f'"header_checksum":"{NO_CHECKSUM}"'.encode())
+    blank = header.replace(
+        f'"header_checksum":"{found}"'.encode(), f'"header_checksum":"{NO_CHECKSUM}"'.encode()
+    )
     if f"{zlib.crc32(blank):08x}" != found:
-        raise ModelError(f"{name}: the header is damaged (its checksum differs); get the file again or train the model anew")
+        raise ModelError(
+            f"{name}: the header is damaged (its checksum differs); get the file again or train the model anew"
+        )
     tensors = {key: _tensor(name, data, 8 + length, key, entry) for key, entry in entries.items()}
     _check_places(name, entries, size - 8 - length)
     described = {key: value if key in PLAIN else _json(name, key, value) for key, value in metadata.items()}
     file = ModelFile(name, size, described, described.pop("checksums", {}), tensors)
-    if size < VERIFY_BELOW:
+    if verify_small and size < VERIFY_BELOW:
         for tensor in file.damaged():
-            raise ModelError(f"{name}: tensor {tensor} is damaged (its checksum differs); get the file again or train anew")
+            raise ModelError(
+                f"{name}: tensor {tensor} is damaged (its checksum differs); get the file again or train anew"
+            )
     return file
 
 
@@ -233,7 +270,9 @@ def _read_header(name: str, text: bytes) -> tuple[dict[str, str], dict[str, dict
         entries = json.loads(text)
         metadata = entries.pop("__metadata__", {})
     except (ValueError, RecursionError, AttributeError) as error:
-        raise ModelError(f"{name}: the header is damaged ({error}); get the file again or train the model anew") from None
+        raise ModelError(
+            f"{name}: the header is damaged ({error}); get the file again or train the model anew"
+        ) from None
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         raise ModelError(f"{name}: a safetensors file, but not an lmkit model")
     if not all(isinstance(v, str) for v in metadata.values()):
@@ -261,7 +300,11 @@ def _json(name: str, key: str, text: str) -> Any:
 
 def _tensor(name: str, data: mmap.mmap, start: int, key: str, entry: Any) -> np.ndarray:
     try:
-        dtype, shape, (begin, end) = np.dtype(DTYPES[entry["dtype"]]), tuple(entry["shape"]), entry["data_offsets"]
+        dtype, shape, (begin, end) = (
+            np.dtype(DTYPES[entry["dtype"]]),
+            tuple(entry["shape"]),
+            entry["data_offsets"],
+        )
         whole = all(type(n) is int and 0 <= n < 2**48 for n in (*shape, begin, end))
     except (KeyError, TypeError, ValueError):
         whole = False
@@ -290,4 +333,6 @@ def _check_places(name: str, entries: dict[str, dict], size: int) -> None:
             raise ModelError(f"{name}: the tensors in the file overlap or leave gaps; train the model anew")
         at = end
     if at != size:
-        raise ModelError(f"{name}: the file has {size - at} bytes too many; get the file again or train the model anew")
+        raise ModelError(
+            f"{name}: the file has {size - at} bytes too many; get the file again or train the model anew"
+        )

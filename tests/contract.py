@@ -187,9 +187,9 @@ def chi_square_is_fine(ids, p):
     expected = np.append(expected[~rare], expected[rare].sum())
     counts, expected = counts[expected > 0], expected[expected > 0]
     degrees = len(expected) - 1
-    statistic = ((counts - expected) ** 2 / expected).sum()
-    if degrees == 0:
+    if degrees <= 0:
         return True
+    statistic = ((counts - expected) ** 2 / expected).sum()
     # Wilson and Hilferty (1931): the cube root of chi-square over its degrees is nearly normal
     z = ((statistic / degrees) ** (1 / 3) - (1 - 2 / (9 * degrees))) / math.sqrt(2 / (9 * degrees))
     return z < 5

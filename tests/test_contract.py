@@ -1,4 +1,4 @@
-"""Two families that share no code keep one contract."""
+"""Families that share no code keep one contract: the slow models of `reference.py`, and the n-gram models."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,9 @@ from contract import CHECKS, chi_square_is_fine
 from reference import ElmanReference, NGramReference
 
 from lmkit.model import EOS
+from lmkit.ngram.model import train
+from lmkit.ngram.options import NGramOptions
+from lmkit.text import TextLayer, TextSettings, Vocabulary
 
 
 class Sized:
@@ -22,12 +25,24 @@ def a_text(size=9, length=400, seed=3):
     return np.append(ids, np.int32(EOS))
 
 
+def ngram(order, **options):
+    layer = TextLayer(TextSettings("whitespace"), Vocabulary.from_tokens("abcdef"))
+    ids = a_text()
+    return train(ids, np.bincount(ids, minlength=9), layer, NGramOptions(order=order, **options))
+
+
+FALLBACK = (0.5, 1, 1.5)
 MODELS = {
     "elman": lambda: ElmanReference(Sized(9)),
-    "kneser-ney": lambda: NGramReference(Sized(9), a_text(), 3, fallback=(0.5, 1, 1.5)),
+    "kneser-ney": lambda: NGramReference(Sized(9), a_text(), 3, fallback=FALLBACK),
     "add-k": lambda: NGramReference(Sized(9), a_text(), 3, "add-k", k=0.5),
     "mle": lambda: NGramReference(Sized(9), a_text(), 2, "mle"),
-    "unigram": lambda: NGramReference(Sized(9), a_text(), 1, fallback=(0.5, 1, 1.5)),
+    "unigram": lambda: NGramReference(Sized(9), a_text(), 1, fallback=FALLBACK),
+    "ngram-kneser-ney": lambda: ngram(4, discount_fallback=FALLBACK),
+    "ngram-cut-off": lambda: ngram(3, discount_fallback=FALLBACK, cutoffs=(0, 0, 1)),
+    "ngram-add-k": lambda: ngram(3, smoothing="add-k", k=0.5),
+    "ngram-mle": lambda: ngram(2, smoothing="mle"),
+    "ngram-unigram": lambda: ngram(1, discount_fallback=FALLBACK),
 }
 
 

@@ -9,7 +9,15 @@ everywhere. `character_class` below is its definition.
 import sys
 import unicodedata
 
-UNSPACED_SCRIPTS = ("CJK UNIFIED", "CJK COMPATIBILITY IDEOGRAPH", "HIRAGANA", "THAI", "LAO", "KHMER", "MYANMAR")
+UNSPACED_SCRIPTS = (
+    "CJK UNIFIED",
+    "CJK COMPATIBILITY IDEOGRAPH",
+    "HIRAGANA",
+    "THAI",
+    "LAO",
+    "KHMER",
+    "MYANMAR",
+)
 
 # One letter a class: see lmkit/text/classes.py for what each means.
 BY_CHARACTER = {
@@ -57,7 +65,7 @@ def character_class(code: int) -> str:
 
 
 def runs() -> str:
-    """Return the classes of all code points as run lengths: `g9p3` is nine of class g, then three of class p."""
+    """Return the classes of all code points as run lengths: `g9p3` is nine of class g, then three of p."""
     parts, start, current = [], 0, character_class(0)
     for code in range(1, sys.maxunicode + 2):
         following = character_class(code) if code <= sys.maxunicode else None
@@ -70,7 +78,7 @@ def runs() -> str:
 def main() -> None:
     """Print the module."""
     text = runs()
-    print('"""Classes of all code points as run lengths. Made by tools/make_unicode_table.py; do not edit."""\n')
+    print('"""Classes of all code points as run lengths; made by tools/make_unicode_table.py."""\n')
     print('__all__ = ["RUNS", "UNICODE_VERSION"]\n')
     print(f'UNICODE_VERSION = "{unicodedata.unidata_version}"\n')
     print("RUNS = (")

@@ -6,6 +6,7 @@ Commands are imported when they are named, NumPy and Numba when they run.
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import sys
 
@@ -18,6 +19,7 @@ from lmkit.errors import LmkitError, OptionError
 __all__ = ["cli", "main"]
 
 COMMANDS = ("train", "sample", "perplexity", "next", "count", "info")
+COMPLETION = "_LMKIT_COMPLETE"  # set by the shell's completion
 FAILURE, USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 
 
@@ -62,8 +64,12 @@ def main(arguments: list[str] | None = None) -> None:
 def run(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code; every error becomes one line on stderr."""
     try:
-        code = cli.main(arguments, prog_name="lmkit", standalone_mode=False)
-        return code if isinstance(code, int) else 0
+        if COMPLETION in os.environ:
+            cli.main(prog_name="lmkit")
+        with cli.make_context("lmkit", sys.argv[1:] if arguments is None else list(arguments)) as context:
+            return cli.invoke(context) or 0
+    except click.exceptions.Exit as end:
+        return end.exit_code
     except (KeyboardInterrupt, click.Abort):
         return fail("Interrupted.", INTERRUPTED, prefix="\n" if terminal.is_terminal(sys.stderr) else "")
     except BrokenPipeError:

@@ -20,13 +20,7 @@ ROWS = 10000  # written at once
 @click.command(cls=Command, examples=EXAMPLES)
 @click.argument("corpora", metavar="[CORPUS]...", nargs=-1)
 @option("--orders", type=options.IntList(), default="1", metavar="N,...", help="Which n: 2, or 1,3, or 1-3.")
-@option(
-    "--top",
-    type=click.IntRange(min=0),
-    default=0,
-    metavar="N",
-    help="The N most frequent of each order; 0 for all.",
-)
+@options.top_option(default=0)
 @options.vocabulary_options
 @options.input_options
 @options.format_option("tsv")

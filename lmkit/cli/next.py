@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from lmkit.cli import options, streams, terminal
-from lmkit.cli.options import Command, option
+from lmkit.cli.options import Command
 
 EXAMPLES = """
 lmkit next "to be or not to"
@@ -17,13 +17,7 @@ lmkit next
 @click.command(cls=Command, examples=EXAMPLES)
 @click.argument("context", default="")
 @options.model_option
-@option(
-    "--top",
-    type=click.IntRange(min=0),
-    default=10,
-    metavar="N",
-    help="The N most probable tokens; 0 for all.",
-)
+@options.top_option(default=10)
 @options.format_option()
 @options.output_option
 @options.quiet_option
@@ -32,13 +26,13 @@ def command(context, model, top, form, output, quiet):
 
     A row for each token, the most probable first: token, probability, and how often it followed the context
     of how many times in training, where the model keeps counts (mle, add-k). Without CONTEXT: the start of a
-    sentence.
+    sentence; - reads it from the standard input.
     """
     from lmkit import api
     from lmkit.text import escape
 
     with terminal.compile_notice(quiet):
-        rows = api.next_tokens(api.load(model), context, top=top or None)
+        rows = api.next_tokens(api.load(model), streams.read_prompt(context), top=top or None)
     with streams.open_output(output) as file:
         if form == "json":
             for r in rows:

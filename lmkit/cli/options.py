@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import click
@@ -17,6 +18,7 @@ __all__ = [
     "output_option",
     "quiet_option",
     "seed_option",
+    "top_option",
     "vocabulary_options",
 ]
 
@@ -103,6 +105,14 @@ output_option = option(
     "-o", "--output", env=False, default="-", metavar="FILE", help="Write here; - is the standard output."
 )
 
+top_option = functools.partial(
+    option,
+    "--top",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Only so many rows, the largest first (of each order); 0 for all.",
+)
+
 quiet_option = option(
     "-q", "--quiet", is_flag=True, show_default=False, help="No progress bar and no notices."
 )
@@ -110,6 +120,7 @@ quiet_option = option(
 seed_option = option(
     "--seed",
     type=click.IntRange(min=0),
+    metavar="N",
     show_default="picked, and told on a terminal",
     help="Same seed, same output.",
 )

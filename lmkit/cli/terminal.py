@@ -9,6 +9,8 @@ import sys
 import warnings
 from collections.abc import Iterator
 
+from lmkit.errors import LmkitWarning
+
 __all__ = ["Bar", "attended", "close_stdout", "compile_notice", "flush", "notice", "say", "show_warnings"]
 
 active_bar = None
@@ -45,9 +47,10 @@ def notice(message: str, quiet: bool = False) -> None:
 def show_warnings() -> None:
     """Print the library's warnings as one line each, all others as Python does."""
     usual = warnings.showwarning
+    warnings.simplefilter("always", LmkitWarning)
 
     def show(message, category, filename, lineno, file=None, line=None):
-        if category.__name__ == "LmkitWarning":
+        if issubclass(category, LmkitWarning):
             say(f"Warning: {message}")
         else:
             usual(message, category, filename, lineno, file, line)
@@ -79,12 +82,12 @@ def compile_notice(quiet: bool) -> Iterator[None]:
 
 
 class Bar:
-    """The progress callback of `lmkit.api`, drawn by tqdm: one bar for each phase."""
+    """The progress callback of `lmkit.api`, drawn by tqdm: phases that count the same things share a bar."""
 
     def __init__(self, quiet: bool):
         self.shown = attended(quiet)
-        self.phase = None
         self.bar = None
+        self.measure: tuple | None = None
 
     def __enter__(self) -> Bar:
         return self
@@ -95,28 +98,26 @@ class Bar:
     def __call__(self, phase: str, done: int, total: int | None, unit: str) -> None:
         if not self.shown:
             return
-        global active_bar
-        if phase != self.phase:
-            from tqdm import tqdm
-
-            self._close()
-            self.phase = phase
-            self.bar = active_bar = tqdm(
-                desc=phase,
-                total=total,
-                unit=unit if unit == "B" else " " + unit,
-                unit_scale=True,
-                leave=False,
-                file=sys.stderr,
-            )
-        self.bar.total = total
+        if self.bar is None or (total, unit) != self.measure:
+            self._open(total, unit)
+        self.bar.set_description(phase, refresh=False)
         self.bar.update(done - self.bar.n)
+        self.bar.refresh()
+
+    def _open(self, total, unit):
+        from tqdm import tqdm
+
+        global active_bar
+        self._close()
+        self.measure = total, unit
+        unit = unit if unit == "B" else f" {unit}"
+        self.bar = active_bar = tqdm(total=total, unit=unit, unit_scale=True, leave=False, file=sys.stderr)
 
     def _close(self):
         global active_bar
         if self.bar is not None:
             self.bar.close()
-        self.bar = active_bar = self.phase = None
+        self.bar = active_bar = None
 
 
 def close_stdout() -> None:

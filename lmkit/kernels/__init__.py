@@ -8,7 +8,7 @@ import functools
 
 from numba import njit
 
-__all__ = ["kernel"]
+__all__ = ["helper", "kernel"]
 
 
 def kernel(function=None, **options):
@@ -24,3 +24,12 @@ def kernel(function=None, **options):
         return njit(cache=True, **options)(function)
     except RuntimeError:  # no folder that can be written for the cache: compile anew in each process
         return njit(**options)(function)
+
+
+def helper(function):
+    """Compile a small function that kernels call in their inner loops; it must not make arrays.
+
+    Numba counts references to the arrays a function is given, with atomic instructions: measured in the sampler, they
+    cost as much as all the work between them. Without its runtime (`_nrt`) there is nothing to count.
+    """
+    return kernel(function, _nrt=False)

@@ -5,19 +5,19 @@ Kernels that call each other share a file, so the small helpers here have twins 
 
 import numpy as np
 
-from lmkit.kernels import kernel
+from lmkit.kernels import helper, kernel
 from lmkit.kernels.memory import prefetch
 
 __all__ = ["draw"]
 
-_LANES = 20  # streams that are drawn in turns: while one waits for memory, the others work
+_LANES = 32  # streams that are drawn in turns: while one waits for memory, the others work
 _DIRECT = 4  # so few records lie in one or two cache lines: search them without waiting again
 _REJECTIONS = 16  # of banned tokens, until the caller has to draw from the full distribution
 
 _OPEN, _ROLL, _BISECT, _SEEK, _MATCH = range(5)
 
 
-@kernel
+@helper
 def _bits(key, counter):
     """The counter-th number of a stream: see `lmkit.uniforms`."""
     z = key + counter * np.uint64(0x9E3779B97F4A7C15)
@@ -26,26 +26,73 @@ def _bits(key, counter):
     return z ^ (z >> np.uint64(31))
 
 
-@kernel
+@helper
 def _children(nodes, leaves, c):
     internal = nodes.shape[0] - 1
     low, high = np.int64(nodes[c, 4]), np.int64(nodes[c + 1, 4])
     return low, min(high, internal if low < internal else internal + leaves.shape[0])
 
 
-@kernel
+@helper
 def _record(nodes, leaves, node, column):
     internal = nodes.shape[0] - 1
     return np.int64(nodes[node, column] if node < internal else leaves[node - internal, column])
 
 
-@kernel
-def _ask(nodes, leaves, node):
+@helper
+def _ask_context(nodes, c):
+    """Ask for what `_children` reads: two cache lines more often than one."""
+    prefetch(nodes, c * 6 + 1)
+    prefetch(nodes, c * 6 + 10)
+
+
+@helper
+def _ask_range(nodes, leaves, low, high):
+    """Ask for what `_narrow` will read of [low, high), or, where that is little, for all of it."""
     internal = nodes.shape[0] - 1
-    if node < internal:
-        prefetch(nodes, node * 6)
+    quarter = (high - low) >> 2
+    if low < internal:
+        if high - low > _DIRECT:
+            prefetch(nodes, (low + quarter) * 6)
+            prefetch(nodes, (low + 2 * quarter) * 6)
+            prefetch(nodes, (low + 3 * quarter) * 6)
+        else:
+            prefetch(nodes, low * 6)
+            prefetch(nodes, high * 6 - 3)
     else:
-        prefetch(leaves, (node - internal) * 4)
+        if high - low > _DIRECT:
+            prefetch(leaves, (low + quarter - internal) * 4)
+            prefetch(leaves, (low + 2 * quarter - internal) * 4)
+            prefetch(leaves, (low + 3 * quarter - internal) * 4)
+        else:
+            prefetch(leaves, (low - internal) * 4)
+            prefetch(leaves, (high - internal) * 4 - 1)
+
+
+@helper
+def _narrow(nodes, leaves, column, target, low, high):
+    """Keep the quarter of [low, high) that holds the first record whose (climbing) column reaches the target."""
+    quarter = (high - low) >> 2
+    middle = low + 2 * quarter
+    if _record(nodes, leaves, middle, column) >= target:
+        high = middle + 1
+        middle = low + quarter
+    else:
+        middle = low + 3 * quarter
+        low = low + 2 * quarter + 1
+    if _record(nodes, leaves, middle, column) >= target:
+        high = middle + 1
+    else:
+        low = middle + 1
+    return low, high
+
+
+@helper
+def _first(nodes, leaves, column, target, low, high):
+    """Return the first record in [low, high) whose column reaches the target, else high."""
+    while low < high and _record(nodes, leaves, low, column) < target:
+        low += 1
+    return low
 
 
 @kernel
@@ -105,10 +152,28 @@ def draw(
                     word[lane], child[lane] = word[lanes], child[lanes]
                     steps[lane], rejections[lane] = steps[lanes], rejections[lanes]
                 continue
-            c = context[lane]
             drawn = False
             found = np.int64(0)
-            if phase[lane] == _OPEN:
+            if phase[lane] == _ROLL:
+                counters[s] += np.uint64(1)
+                bits = _bits(keys[s], counters[s])
+                roll[lane] = np.int64(bits >> np.uint64(32))
+                mass = _record(nodes, leaves, high[lane] - 1, 3)
+                if roll[lane] < mass or mass == 0xFFFFFFFF:
+                    roll[lane] = min(roll[lane] + 1, mass)  # the first child whose mass reaches that
+                    phase[lane] = _BISECT
+                elif uniform_tail:
+                    w = np.int64(((bits & np.uint64(0xFFFFFFFF)) * np.uint64(v - 1)) >> np.uint64(32))
+                    word[lane] = w + 1 if w >= 1 else w
+                    child[lane] = 1 + word[lane]
+                    context[lane] = 0
+                    drawn = True
+                else:
+                    context[lane] = min(np.int64(nodes[context[lane], 1]), last)
+                    steps[lane] += 1
+                    phase[lane] = _OPEN
+            if phase[lane] == _OPEN and not drawn:
+                c = context[lane]
                 if c == 0 or steps[lane] > order:
                     counters[s] += np.uint64(1)
                     bits = _bits(keys[s], counters[s])
@@ -119,58 +184,28 @@ def draw(
                     drawn = True
                 else:
                     low[lane], high[lane] = _children(nodes, leaves, c)
+                    suffix = min(np.int64(nodes[c, 1]), last)
+                    _ask_context(nodes, suffix)
                     if low[lane] >= high[lane]:
-                        context[lane] = min(np.int64(nodes[c, 1]), last)
-                        steps[lane] += 1
                         if home[lane] == c:
-                            home[lane] = context[lane]
-                        prefetch(nodes, context[lane] * 6)
+                            home[lane] = suffix
+                        context[lane] = suffix
+                        steps[lane] += 1
                     else:
-                        _ask(nodes, leaves, high[lane] - 1)
+                        _ask_range(nodes, leaves, high[lane] - 1, high[lane])
+                        _ask_range(nodes, leaves, low[lane], high[lane])
                         phase[lane] = _ROLL
                     lane += 1
                     continue
-            elif phase[lane] == _ROLL:
-                counters[s] += np.uint64(1)
-                bits = _bits(keys[s], counters[s])
-                roll[lane] = np.int64(bits >> np.uint64(32))
-                mass = _record(nodes, leaves, high[lane] - 1, 3)
-                if roll[lane] >= mass and mass != 0xFFFFFFFF:
-                    if uniform_tail:
-                        w = np.int64(((bits & np.uint64(0xFFFFFFFF)) * np.uint64(v - 1)) >> np.uint64(32))
-                        word[lane] = w + 1 if w >= 1 else w
-                        child[lane] = 1 + word[lane]
-                        context[lane] = 0
-                        drawn = True
-                    else:
-                        context[lane] = min(np.int64(nodes[c, 1]), last)
-                        steps[lane] += 1
-                        prefetch(nodes, context[lane] * 6)
-                        phase[lane] = _OPEN
-                        lane += 1
-                        continue
-                else:
-                    high[lane] -= 1  # the answer is in [low, high]
-                    phase[lane] = _BISECT
-                    if high[lane] - low[lane] > _DIRECT:
-                        _ask(nodes, leaves, (low[lane] + high[lane]) >> 1)
-                        lane += 1
-                        continue
             if phase[lane] == _BISECT:
-                while low[lane] < high[lane]:
-                    middle = (low[lane] + high[lane]) >> 1
-                    if _record(nodes, leaves, middle, 3) > roll[lane]:
-                        high[lane] = middle
-                    else:
-                        low[lane] = middle + 1
+                if high[lane] - low[lane] > _DIRECT:
+                    low[lane], high[lane] = _narrow(nodes, leaves, 3, roll[lane], low[lane], high[lane])
                     if high[lane] - low[lane] > _DIRECT:
-                        break
-                if low[lane] < high[lane]:
-                    _ask(nodes, leaves, (low[lane] + high[lane]) >> 1)
-                    lane += 1
-                    continue
-                child[lane] = low[lane]
-                word[lane] = min(_record(nodes, leaves, low[lane], 0), v - 1)
+                        _ask_range(nodes, leaves, low[lane], high[lane])
+                        lane += 1
+                        continue
+                child[lane] = min(_first(nodes, leaves, 3, roll[lane], low[lane], high[lane]), high[lane] - 1)
+                word[lane] = min(_record(nodes, leaves, child[lane], 0), v - 1)
                 drawn = True
             if drawn:
                 if banned[word[lane]]:
@@ -185,38 +220,37 @@ def draw(
                 else:  # the token came from a shorter context: which of the longer ones know it too?
                     steps[lane] = 0
                     phase[lane] = _SEEK
-            if phase[lane] == _SEEK:
-                c = home[lane]
-                if c == context[lane] or c == 0 or steps[lane] > order:
-                    found = child[lane]
-                else:
-                    low[lane], high[lane] = _children(nodes, leaves, c)
-                    phase[lane] = _MATCH
-                    if low[lane] < high[lane]:
-                        _ask(nodes, leaves, (low[lane] + high[lane]) >> 1)
+            elif phase[lane] == _MATCH:
+                low[lane], high[lane] = _narrow(nodes, leaves, 0, word[lane], low[lane], high[lane])
+                if high[lane] - low[lane] > _DIRECT:
+                    _ask_range(nodes, leaves, low[lane], high[lane])
                     lane += 1
                     continue
-            elif phase[lane] == _MATCH:
-                while low[lane] < high[lane]:
-                    middle = (low[lane] + high[lane]) >> 1
-                    w = _record(nodes, leaves, middle, 0)
-                    if w == word[lane]:
-                        found = middle
+                at = _first(nodes, leaves, 0, word[lane], low[lane], high[lane])
+                if at < high[lane] and _record(nodes, leaves, at, 0) == word[lane]:
+                    found = at
+                else:
+                    steps[lane] += 1
+                    home[lane] = min(np.int64(nodes[home[lane], 1]), last)
+                    phase[lane] = _SEEK
+            if phase[lane] == _SEEK:
+                c = home[lane]
+                while found == 0 and phase[lane] == _SEEK:
+                    if c == context[lane] or c == 0 or steps[lane] > order:
+                        found = child[lane]
                         break
-                    if w < word[lane]:
-                        low[lane] = middle + 1
-                    else:
-                        high[lane] = middle
+                    low[lane], high[lane] = _children(nodes, leaves, c)
                     if high[lane] - low[lane] > _DIRECT:
+                        _ask_range(nodes, leaves, low[lane], high[lane])
+                        phase[lane] = _MATCH
                         break
+                    at = _first(nodes, leaves, 0, word[lane], low[lane], high[lane])  # at hand since it was rolled
+                    if at < high[lane] and _record(nodes, leaves, at, 0) == word[lane]:
+                        found = at
+                    steps[lane] += 1
+                    c = c if found else min(np.int64(nodes[c, 1]), last)
+                home[lane] = c
                 if found == 0:
-                    if low[lane] < high[lane]:
-                        _ask(nodes, leaves, (low[lane] + high[lane]) >> 1)
-                    else:
-                        steps[lane] += 1
-                        home[lane] = min(np.int64(nodes[home[lane], 1]), last)
-                        prefetch(nodes, home[lane] * 6)
-                        phase[lane] = _SEEK
                     lane += 1
                     continue
             if found:
@@ -231,5 +265,5 @@ def draw(
                 home[lane] = context[lane] = state
                 steps[lane] = rejections[lane] = 0
                 phase[lane] = _OPEN
-                prefetch(nodes, state * 6)
+                _ask_context(nodes, state)
                 lane += 1

@@ -1,30 +1,27 @@
 """Bytes to token spans to ids, and back.
 
-A block of text is a uint8 array with at least PAD bytes of slack after its end, so that eight or sixty-four bytes are
-read at once without a look at the bounds. A token is a span: where it starts and how many bytes long it is. Length 0 is
-the joiner, length -1 the end of a sentence. Splitters fill arrays of spans and can be called again to go on.
+A block of text is a uint8 array with PAD zeros of slack after its end, or more text after a newline, so that
+eight or sixty-four bytes are read at once without a look at the bounds. A token is a span: where it starts
+and how many bytes long it is. Length 0 is the joiner, length -1 the end of a sentence. Splitters fill arrays
+of spans and can be called again to go on. All kernels here do without Numba's reference counts (`_nrt`):
+inside the loops they took five times as long as the work.
 """
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.cpython.unsafe.numbers import trailing_zeros
 from numba.extending import intrinsic, register_jitable
 
-import numpy as np
-
 from lmkit.kernels import kernel
-from lmkit.kernels.memory import load64, prefetch
+from lmkit.kernels.memory import load64
 
 __all__ = [
-    "MISSING",
     "PAD",
-    "build_index",
     "decode",
     "encode_bytes",
     "inspect_utf8",
-    "intern",
-    "renumber",
     "sentence_ends",
     "split_characters",
     "split_whitespace",
@@ -33,7 +30,6 @@ __all__ = [
 ]
 
 PAD = 64
-MISSING = -4  # what `intern` writes for a token out of vocabulary; -1, -2, -3 are <unk>, <s>, </s> spelled in the text
 
 # Classes of code points, in the order of the letters of lmkit/text/classes.py.
 GLUE, LETTER, DIGIT, EXTEND, IDEOGRAPH, OPEN, CLOSE, HYPHEN, SYMBOL = range(9)
@@ -42,7 +38,7 @@ FILL = BLANK  # as the kind of a token: bytes that leave the spacing as it was
 
 
 def _matcher(values):
-    """Return an instruction: bit k of its result says whether array[index + k] is one of the byte values, k < 64."""
+    """Return an instruction: bit k of its result is set where array[index + k] is one of the values,."""
 
     @intrinsic
     def match(typingctx, array, index):
@@ -66,22 +62,9 @@ separators64 = _matcher(b"\0\t\n\r ")
 newlines64 = _matcher(b"\n")
 
 
-@intrinsic
-def fold(typingctx, a, b):
-    """Multiply two uint64 and xor the halves of the 128-bit product (as in wyhash, Wang Yi 2019)."""
-
-    def codegen(context, builder, signature, args):
-        wide = ir.IntType(128)
-        product = builder.mul(builder.zext(args[0], wide), builder.zext(args[1], wide))
-        high = builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
-        return builder.xor(high, builder.trunc(product, ir.IntType(64)))
-
-    return types.uint64(types.uint64, types.uint64), codegen
-
-
-@register_jitable(forceinline=True)
+@register_jitable
 def code_point(block, i, end):
-    """Return the code point at byte i and its length; a byte that is not UTF-8 is U+DC00 plus its value, length 1."""
+    """Return the code point at byte i and its length; a byte that is not UTF-8 is U+DC00 plus its value."""
     b = np.int64(block[i])
     if b < 0x80:
         return b, 1
@@ -101,7 +84,7 @@ def code_point(block, i, end):
 
 @kernel(_nrt=False)
 def inspect_utf8(block, size):
-    """Return the number of characters, each byte that is not UTF-8 being one, and the first such byte or -1."""
+    """Return the number of characters, a byte that is not UTF-8 being one, and the first such byte or -1."""
     high = np.uint64(0x8080808080808080)
     characters = 0
     bad = -1
@@ -121,10 +104,10 @@ def inspect_utf8(block, size):
 
 @kernel(_nrt=False)
 def sentence_ends(block, size, paragraphs, state, ends):
-    """Write the positions at which a sentence has ended before the byte there; return their number and the state.
+    """Write the positions before which a sentence has ended; return their number and the state.
 
-    With lines, that is after each newline. With paragraphs it is where a line that is not blank follows blank ones
-    that follow one that is not: states 1 (a line), 2 (blank lines after it), 0 (neither yet).
+    With lines, that is after each newline. With paragraphs it is where a line that is not blank follows blank
+    ones that follow one that is not: states 1 (a line), 2 (blank lines after it), 0 (neither yet).
     """
     n = 0
     line = 0
@@ -174,30 +157,42 @@ def _emit_ends(ends, e, position, starts, lengths, n):
 
 @kernel(_nrt=False)
 def split_whitespace(block, size, i, ends, e, starts, lengths):
-    """Cut at NUL, tab, newline, return and blank. Return the spans written, and where to go on: byte and end."""
+    """Cut at NUL, tab, newline, return and blank. Return the spans written, and where to go on: byte and end.
+
+    Looks at 64 bytes at a time: the bits where text and white space meet are the starts and ends of tokens
+    in turn.
+    """
+    one = np.uint64(1)
     n = 0
-    while i < size and n < len(starts):
+    start = -1
+    before = one
+    while i < size and n + 192 <= len(starts):
+        if start < 0:
+            e, n = _emit_ends(ends, e, i, starts, lengths, n)
         mask = separators64(block, i)
-        if mask & np.uint64(1):
-            i += np.int64(trailing_zeros(~mask))
-            continue
-        e, n = _emit_ends(ends, e, i, starts, lengths, n)
-        if n == len(starts):
-            break
-        start = i
-        while mask == 0:
-            i += 64
-            if i >= size:
-                break
-            mask = separators64(block, i)
-        i = min(i + np.int64(trailing_zeros(mask)), size)
-        starts[n] = start
-        lengths[n] = i - start
-        n += 1
-        i += 1
+        edges = mask ^ (mask << one | before)
+        before = mask >> np.uint64(63)
+        while edges != 0:
+            position = i + np.int64(trailing_zeros(edges))
+            edges &= edges - one
+            if start >= 0:
+                starts[n] = start
+                lengths[n] = min(position, size) - start
+                n += 1
+                start = -1
+            elif position < size:
+                e, n = _emit_ends(ends, e, position, starts, lengths, n)
+                start = position
+        i += 64
     if i >= size:
         i = size
+        if start >= 0:
+            starts[n] = start
+            lengths[n] = size - start
+            n += 1
         e, n = _emit_ends(ends, e, i, starts, lengths, n)
+    elif start >= 0:
+        i = start
     return n, i, e
 
 
@@ -224,6 +219,8 @@ def _class_at(block, i, end, classes):
     """The class of the code point at byte i and its length; GLUE and 0 at the end."""
     if i >= end:
         return GLUE, 0
+    if block[i] < 128:
+        return np.int64(classes[block[i]]), 1
     code, n = code_point(block, i, end)
     return np.int64(classes[code]), n
 
@@ -232,8 +229,9 @@ def _class_at(block, i, end, classes):
 def _token_end(block, i, end, classes):
     """Return the kind of the token that starts with the byte i, which is no blank, and where it ends.
 
-    A word is letters, digits and marks, with apostrophes before, inside or after it (one at a place), and with points
-    and commas between digits. All else is one character with the marks that follow it; `\\r\\n` is one newline.
+    A word is letters, digits and marks, with apostrophes before, inside or after it (one at a place), and
+    with points and commas between digits. All else is one character with the marks that follow it; return
+    and newline together are one.
     """
     kind, n = _class_at(block, i, end, classes)
     i += n
@@ -244,7 +242,7 @@ def _token_end(block, i, end, classes):
             return NEWLINE, i + 1
         kind = GLUE
     following, n = _class_at(block, i, end, classes)
-    if kind == APOSTROPHE and (following == LETTER or following == DIGIT):
+    if kind == APOSTROPHE and (following in (LETTER, DIGIT)):
         kind = LETTER
     if kind < LETTER or kind > EXTEND:
         while following == EXTEND:
@@ -258,7 +256,7 @@ def _token_end(block, i, end, classes):
             if following == POINT and after != DIGIT:
                 return LETTER, i
             i += n
-            if after != LETTER and after != DIGIT:
+            if after not in (LETTER, DIGIT):
                 return LETTER, i
             following, n = after, m
         if following < LETTER or following > EXTEND:
@@ -270,7 +268,7 @@ def _token_end(block, i, end, classes):
 
 @register_jitable(forceinline=True)
 def _spacing(rules, left, quoted, kind):
-    """Return whether a blank is expected before a token of this kind, and the two values that say so for the next.
+    """Return whether a blank is expected before a token of this kind, and what the next one needs to know.
 
     A straight double quote opens or closes in turn; a blank line makes the next one open.
     """
@@ -284,10 +282,11 @@ def _spacing(rules, left, quoted, kind):
 
 @kernel(_nrt=False)
 def split_words(block, size, i, ends, e, left, quoted, hold, classes, rules, starts, lengths):
-    """Cut into words, symbols, newlines, and the joiners and blanks where the text departs from the spacing rules.
+    """Cut into words, symbols, newlines, and joiners and blanks where the text departs from the rules.
 
-    `left` and `quoted` say what stands before the text (see `_spacing`). With `hold` one blank at the very end is left
-    out where the rules would put one before a word. Returns as `split_whitespace`, then left and quoted.
+    `left` and `quoted` say what stands before the text (see `_spacing`). With `hold` one blank at the very
+    end is left out where the rules would put one before a word. Returns as `split_whitespace`, then left and
+    quoted.
     """
     n = 0
     while n + 2 <= len(starts):
@@ -349,130 +348,9 @@ def encode_bytes(block, size, ends, ids):
             n += 1
 
 
-# The bytes of the first and the second word of a token that count, by its length.
-FIRST = np.array([2 ** (8 * min(n, 8)) - 1 for n in range(16)], np.uint64)
-SECOND = np.array([2 ** (8 * max(n - 8, 0)) - 1 for n in range(16)], np.uint64)
-
-
-@register_jitable(forceinline=True)
-def _token_key(block, start, length, secret):
-    """Return two words. They are the token itself and its length up to 15 bytes, and a hash of longer ones."""
-    if length < 16:
-        first = load64(block, start) & FIRST[length]
-        return first, load64(block, start + 8) & SECOND[length] | np.uint64(length) << np.uint64(56)
-    first = np.uint64(length)
-    for i in range(0, length - 8, 8):
-        first = fold(first ^ load64(block, start + i), secret)
-    second = fold(first ^ load64(block, start + length - 8), secret)
-    return first, second | np.uint64(0xFF00000000000000)
-
-
-@register_jitable(forceinline=True)
-def _same_bytes(a, i, b, j, length):
-    """Compare two spans of eight bytes or more."""
-    for k in range(0, length - 8, 8):
-        if load64(a, i + k) != load64(b, j + k):
-            return False
-    return load64(a, i + length - 8) == load64(b, j + length - 8)
-
-
-@register_jitable(forceinline=True)
-def _home(first, second, secret):
-    return fold(first ^ fold(second, secret), secret)
-
-
-@register_jitable(forceinline=True)
-def _find(slots, slot, first, second, block, start, length, pool, offsets):
-    """Return the slot that holds a token or is free for it: two words of key, id + 1 (0 is free), count."""
-    last = np.uint64(slots.shape[0] - 1)
-    slot &= last
-    while slots[slot, 2] != 0:
-        if slots[slot, 0] == first and slots[slot, 1] == second:
-            if length < 16:
-                break
-            token = np.int64(slots[slot, 2]) - 1
-            at = offsets[token]
-            if offsets[token + 1] - at == length and _same_bytes(block, start, pool, at, length):
-                break
-        slot = (slot + np.uint64(1)) & last
-    return slot
-
-
-@kernel(_nrt=False)
-def build_index(pool, offsets, size, secret, slots):
-    """Put all tokens into the slots, of which there are more. Return -1, or the first token that is there twice."""
-    for token in range(size):
-        start = offsets[token]
-        length = offsets[token + 1] - start
-        first, second = _token_key(pool, start, length, secret)
-        home = _home(first, second, secret)
-        slot = _find(slots, home, first, second, pool, start, length, pool, offsets)
-        if slots[slot, 2] != 0:
-            return token
-        slots[slot, 0] = first
-        slots[slot, 1] = second
-        slots[slot, 2] = np.uint64(token + 1)
-    return -1
-
-
-@kernel(_nrt=False)
-def intern(block, starts, lengths, slots, pool, offsets, size, secret, add, keys, ids):
-    """Write the id of each span and count it in its slot; return the number of tokens known.
-
-    New tokens get the next id with `add`, else MISSING. The slots must have room for that many more, and so must the
-    pool and the offsets. Keys are made for len(keys) spans at a time and their slots prefetched, so that the cache
-    misses of a batch overlap.
-    """
-    last = np.uint64(slots.shape[0] - 1)
-    for begin in range(0, len(starts), len(keys)):
-        batch = min(len(keys), len(starts) - begin)
-        for k in range(batch):
-            length = max(lengths[begin + k], 0)
-            first, second = _token_key(block, starts[begin + k], length, secret)
-            home = _home(first, second, secret)
-            prefetch(slots, np.int64((home & last) << np.uint64(2)))
-            keys[k, 0] = first
-            keys[k, 1] = second
-            keys[k, 2] = home
-        for k in range(batch):
-            start = starts[begin + k]
-            length = lengths[begin + k]
-            if length < 0:
-                ids[begin + k] = 2
-                continue
-            slot = _find(slots, keys[k, 2], keys[k, 0], keys[k, 1], block, start, length, pool, offsets)
-            token = np.int64(slots[slot, 2]) - 1
-            if token < 3:
-                if token >= 0:
-                    ids[begin + k] = -1 - token
-                    continue
-                if not add:
-                    ids[begin + k] = MISSING
-                    continue
-                token = size
-                size += 1
-                at = offsets[token]
-                for i in range(length):
-                    pool[at + i] = block[start + i]
-                offsets[token + 1] = at + length
-                slots[slot, 0] = keys[k, 0]
-                slots[slot, 1] = keys[k, 1]
-                slots[slot, 2] = np.uint64(token + 1)
-            slots[slot, 3] += np.uint64(1)
-            ids[begin + k] = token
-    return size
-
-
-@kernel(_nrt=False)
-def renumber(ids, mapping, out):
-    """Write mapping[id] for each id."""
-    for i in range(len(ids)):
-        out[i] = mapping[ids[i]]
-
-
 @kernel(_nrt=False)
 def decode(ids, i, pool, offsets, kinds, rules, left, quoted, out):
-    """Write the bytes of the tokens from number i on, while there is room, with the blanks that the rules expect.
+    """Write the bytes of the tokens from number i on, while there is room, with the blanks that rules expect.
 
     An id that is none counts as 0. Returns where to go on, the bytes written, left and quoted.
     """

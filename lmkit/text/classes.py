@@ -38,7 +38,7 @@ def character_classes() -> np.ndarray:
 
 @functools.cache
 def spacing_rules() -> np.ndarray:
-    """Return rules[left, right]: whether a blank is expected between tokens of these kinds, uint8 of shape (16, 16)."""
+    """Return rules[left, right], uint8 of shape (16, 16): is a blank expected between these kinds?"""
     rules = no_blanks()
     for left in LEAVES_BLANK:
         for right in WANTS_BLANK:

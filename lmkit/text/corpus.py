@@ -12,6 +12,7 @@ import itertools
 import lzma
 import os
 import queue
+import re
 import sys
 import threading
 import zlib
@@ -26,7 +27,11 @@ from lmkit.kernels import text as kernels
 __all__ = ["Corpus"]
 
 BLOCK = 4 << 20
-MAGIC = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+MAGIC = {  # how compressed files begin; ten bytes tell them from any text
+    rb"\x1f\x8b\x08": gzip.open,
+    rb"BZh[1-9](1AY&SY|\x17\x72\x45\x38\x50\x90)": bz2.open,
+    rb"\xfd7zXZ\x00": lzma.open,
+}
 DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError)
 
 
@@ -67,10 +72,10 @@ class Corpus:
         if errors not in ("strict", "keep"):
             raise OptionError(f"errors is {errors!r}; expected one of: strict, keep")
         try:
-            b"".decode(encoding)
+            b"a".decode(encoding, "ignore")
             self.encoding = codecs.lookup(encoding).name
         except (LookupError, UnicodeError, ValueError, TypeError):
-            raise OptionError(f"unknown encoding {encoding!r}; try utf-8, latin-1, cp1252 or utf-16") from None
+            raise OptionError(f"unknown encoding {encoding!r}; try utf-8, latin-1 or utf-16") from None
         self.name, self.errors, self.data = str(name), errors, data
         self.bytes = self.characters = self.lines = 0
         self._hash = hashlib.sha256()
@@ -90,10 +95,10 @@ class Corpus:
         return self._hash.hexdigest()
 
     def blocks(self, progress: Callable[[int], object] | None = None) -> Iterator[np.ndarray]:
-        """Yield the text as uint8 arrays of UTF-8 of about 4 MB, each ending after a newline, but for the last.
+        """Yield the text as uint8 arrays of UTF-8, about 4 MB each; all but the last end after a newline.
 
-        Reading, decompressing, checking and hashing run ahead in a thread. `progress` is called with the size of each
-        block.
+        Reading, decompressing, checking and hashing run ahead in a thread. `progress` is called with the
+        size of each block.
 
         Raises
         ------
@@ -159,7 +164,7 @@ class Corpus:
         """Yield the text as UTF-8 where it has another encoding; `keep` gives invalid bytes as they are."""
         make = codecs.getincrementaldecoder(self.encoding)
         decoder = make("strict" if self.errors == "strict" else "surrogateescape")
-        newlines, first = 0, True
+        newlines, first = 0, self.encoding not in ("utf-16", "utf-32")  # those skip a mark themselves
         for chunk in itertools.chain(self._chunks(), [b""]):
             state = decoder.getstate()
             try:
@@ -172,8 +177,8 @@ class Corpus:
                 line = newlines + before.decode(chunk[: max(start, 0)]).count("\n") + 1
                 found = error.object[error.start : max(error.end, error.start + 1)].hex(" ")
                 raise self._invalid(f"0x{found}", line, self._read - len(chunk) + start) from None
-            except UnicodeEncodeError:
-                raise self._invalid("a lone surrogate", newlines + 1, self._read - len(chunk)) from None
+            except UnicodeError as error:  # the decoder cannot begin, or has made what is no Unicode text
+                raise CorpusError(f"{self.title}: not {self.encoding}: {error}; give --encoding") from None
             newlines += text.count("\n")
             first = first and not text
 
@@ -194,7 +199,7 @@ class Corpus:
 
 
 def _cut_at_newlines(chunks: Iterator[bytes]) -> Iterator[tuple[np.ndarray, int]]:
-    """Yield padded arrays and their sizes, cut after newlines; a line that is longer than a chunk stays whole."""
+    """Yield padded arrays and their sizes, cut after newlines; a line longer than a chunk stays whole."""
     pieces: list = []
     for chunk in chunks:
         cut = chunk.rfind(b"\n") + 1
@@ -230,11 +235,11 @@ def _opened(corpus: Corpus) -> Iterator[BinaryIO]:
         else:
             raw = stack.enter_context(_open_path(corpus.name))
         head = b""
-        while len(head) < 6 and (more := _read(corpus, raw, 6 - len(head))):
+        while len(head) < 10 and (more := _read(corpus, raw, 10 - len(head))):
             head += more
         file = io.BufferedReader(_Rejoined(head, raw), 1 << 16)
         for magic, opener in MAGIC.items():
-            if head.startswith(magic):
+            if re.match(magic, head):
                 file = stack.enter_context(opener(file))
         yield file
 

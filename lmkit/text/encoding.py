@@ -8,6 +8,7 @@ import numpy as np
 
 from lmkit.errors import CorpusError
 from lmkit.kernels import text as kernels
+from lmkit.kernels.vocabulary import MISSING
 from lmkit.model import EOS, RESERVED, UNK
 from lmkit.text.settings import TextSettings
 from lmkit.text.table import TokenTable, padded
@@ -28,8 +29,8 @@ class Encoded:
     ids : ndarray of int32, shape (T,)
         Tokens, and `</s>` where sentences end.
     oov : ndarray of int64
-        Positions in `ids` of the tokens that are out of vocabulary; their id is 0. With `reserved='keep'` a `<unk>`
-        spelled in the text has the id 0, too, but is none of these.
+        Positions in `ids` of the tokens that are out of vocabulary; their id is 0. With `reserved='keep'` a
+        `<unk>` spelled in the text has the id 0, too, but is none of these.
     """
 
     ids: np.ndarray
@@ -65,7 +66,7 @@ class Encoder:
         self.lines = 0
 
     def feed(self, block: np.ndarray, size: int, hold: bool = False) -> Encoded:
-        """Return the ids of a padded block; all blocks but the last end after a newline. `hold`: see `Splitter.spans`.
+        """Return the ids of a padded block; all but the last end after a newline (`hold`: see `Splitter`).
 
         Raises
         ------
@@ -82,8 +83,10 @@ class Encoder:
         parts = []
         for starts, lengths in self.splitter.spans(block, size, ends, hold):
             ids = self.table.ids(block, starts, lengths, self.add)
-            parts.append(self._resolve(ids, starts, block) if len(ids) and ids.min() < 0 else Encoded(ids, NONE))
-        self.lines += int(np.count_nonzero(block[:size] == 10)) if self.settings.tokenizer == "whitespace" else 0
+            resolved = len(ids) == 0 or ids.min() >= 0
+            parts.append(Encoded(ids, NONE) if resolved else self._resolve(ids, starts, block))
+        if self.settings.tokenizer == "whitespace":  # which alone may have to name a line
+            self.lines += int(np.count_nonzero(block[:size] == 10))
         return concatenate(parts)
 
     def finish(self) -> Encoded:
@@ -92,17 +95,17 @@ class Encoder:
 
     def _resolve(self, ids: np.ndarray, starts: np.ndarray, block: np.ndarray) -> Encoded:
         """Turn the negative numbers of `TokenTable.ids` into ids, errors or nothing."""
-        spelled = (ids < 0) & (ids > kernels.MISSING)
+        spelled = (ids < 0) & (ids > MISSING)
         if spelled.any():
             if self.settings.reserved == "space":
                 ids = ids[~spelled]
             else:
-                allowed = ids == -1 - UNK if self.settings.reserved == "keep" else False
-                forbidden = np.flatnonzero(spelled & ~allowed)
+                kept = -1 - UNK if self.settings.reserved == "keep" else None
+                forbidden = np.flatnonzero(spelled & (ids != kept))
                 if len(forbidden):
                     raise self._spelled(int(ids[forbidden[0]]), block[: starts[forbidden[0]]])
                 ids[spelled] = UNK
-        oov = np.flatnonzero(ids == kernels.MISSING)
+        oov = np.flatnonzero(ids == MISSING)
         ids[oov] = UNK
         return Encoded(ids, oov)
 
@@ -110,12 +113,12 @@ class Encoder:
         token = RESERVED[-1 - found]
         line = self.lines + int(np.count_nonzero(before == 10)) + 1
         if self.settings.reserved == "keep":
-            advice = "--reserved keep allows only <unk>; remove it, or take it as white space with --reserved space"
+            advice = "--reserved keep allows only <unk>; take it as white space with --reserved space"
         else:
             advice = "take it as white space with --reserved space" + (
                 ", or as the unknown word with --reserved keep" if token == RESERVED[UNK] else ""
             )
-        return CorpusError(f"{self.title}: line {line}: the reserved token {token} stands in the text; {advice}")
+        return CorpusError(f"{self.title}: line {line}: reserved token {token} in the text; {advice}")
 
 
 def _lowered(block: np.ndarray, size: int) -> tuple[np.ndarray, int]:
@@ -127,9 +130,10 @@ def _lowered(block: np.ndarray, size: int) -> tuple[np.ndarray, int]:
 class Decoder:
     """Turn ids into the bytes of a text, as a stream.
 
-    A blank is written before the token that needs it, never after one, so that nothing is held back and any cutting of
-    the ids gives the same bytes. `</s>` is nothing, but with the whitespace tokenizer a newline, or a blank line where
-    sentences are paragraphs. A character may come in several pieces where its bytes are tokens.
+    A blank is written before the token that needs it, never after one, so that nothing is held back and any
+    cutting of the ids gives the same bytes. `</s>` is nothing, but with the whitespace tokenizer a newline,
+    or a blank line where sentences are paragraphs. A character may come in several pieces where its bytes
+    are tokens.
     """
 
     def __init__(self, spelling: Spelling):
@@ -141,7 +145,7 @@ class Decoder:
         return data
 
     def primed(self, ids: np.ndarray) -> Decoder:
-        """Note tokens that have been written already, so that the first new one has the right blank; return itself."""
+        """Note tokens that stand before the first one, so that it gets the right blank; return itself."""
         self.feed(ids)
         return self
 

@@ -68,9 +68,10 @@ class TextLayer:
         Parameters
         ----------
         complete : bool
-            Whether the text is whole: its last sentence is closed with `</s>`. If not (a prompt, to be gone on with),
-            there is none at the end unless a whole sentence stands there (a line, or a paragraph with its blank lines),
-            and one blank at the very end is left out where the next word brings its own.
+            Whether the text is whole: its last sentence is closed with `</s>`. If not (a prompt, to be gone
+            on with), there is none at the end unless a whole sentence stands there (a line, or a paragraph
+            with its blank lines), and one blank at the very end is left out where the next word brings its
+            own.
 
         Raises
         ------
@@ -126,7 +127,8 @@ class TextLayer:
         return cls(settings, vocabulary, str(entry.get("unicode_version")))
 
     def _encoder(self, title: str) -> Encoder:
-        return Encoder(self.settings, None if self.settings.tokenizer == "byte" else self.vocabulary.table, title)
+        table = None if self.settings.tokenizer == "byte" else self.vocabulary.table
+        return Encoder(self.settings, table, title)
 
     @functools.cached_property
     def _spelling(self) -> Spelling:

@@ -1,4 +1,4 @@
-"""Learn a vocabulary: one pass over the texts gives their ids; then the ids are ranked by how often they came."""
+"""Learn a vocabulary: one pass over the texts gives ids, which are then ranked by how often they came."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from lmkit.errors import CorpusError, OptionError
-from lmkit.kernels import text as kernels
+from lmkit.kernels.text import FILL, decode
+from lmkit.kernels.vocabulary import renumber
 from lmkit.model import EOS, RESERVED, UNK
 from lmkit.text.corpus import Corpus
 from lmkit.text.encoding import Encoder
@@ -103,7 +104,7 @@ def _check_options(settings: TextSettings, vocabulary: Any, vocab_size: int | No
     if vocabulary is not None and restricted:
         raise OptionError("a given vocabulary is used as it is; leave out vocab_size and min_count")
     if settings.tokenizer == "byte" and (restricted or vocabulary is not None):
-        raise OptionError("the byte tokenizer always has all 256 bytes; leave out what restricts the vocabulary")
+        raise OptionError("the byte tokenizer has all 256 bytes; leave out what restricts the vocabulary")
 
 
 def _table(settings: TextSettings, vocabulary: Iterable[str | bytes] | None) -> TokenTable | None:
@@ -132,7 +133,7 @@ def _byte_result(settings: TextSettings, pieces: list[np.ndarray], records: list
 
 
 def _ranking(table: TokenTable, counts: np.ndarray) -> np.ndarray:
-    """Return the ids from 3 on, those that came most often first, and by their bytes where they came equally often."""
+    """Return the ids from 3 on, the most frequent first, equally frequent ones by their bytes."""
     size = table.size
     pool, starts, ends = table.pool, table.offsets[3:size], table.offsets[4 : size + 1]
     keys = [~counts[3:]]  # descending
@@ -152,15 +153,15 @@ def _ranking(table: TokenTable, counts: np.ndarray) -> np.ndarray:
 
 
 def _ranked(settings: TextSettings, table: TokenTable, counts: np.ndarray, order: np.ndarray) -> tuple:
-    """Return the text layer that has the old ids `order` as 3, 4, ..., its counts, and the map from old ids to new."""
+    """Return the layer that has the old ids `order` as 3, 4, ..., its counts, and the map to new ids."""
     order = np.concatenate([np.arange(3), order])
     lengths = np.diff(table.offsets[: table.size + 1])[order]
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     pool = np.empty(int(offsets[-1]) + 1, np.uint8)
     everything = order.astype(np.int32)
     everything.flags.writeable = False
-    fill = np.full(table.size, kernels.FILL, np.uint8)
-    kernels.decode(everything, 0, table.pool, table.offsets, fill, np.zeros((16, 16), np.uint8), 0, 0, pool)
+    fill = np.full(table.size, FILL, np.uint8)
+    decode(everything, 0, table.pool, table.offsets, fill, np.zeros((16, 16), np.uint8), 0, 0, pool)
     mapping = np.zeros(table.size, np.int32)
     mapping[order] = np.arange(len(order))
     counts = np.bincount(mapping, weights=counts, minlength=len(order)).astype(np.int64)
@@ -173,7 +174,7 @@ def _renumbered(pieces: list[np.ndarray], mapping: np.ndarray) -> np.ndarray:
     end = len(ids)
     while pieces:
         piece = pieces.pop()
-        kernels.renumber(piece, mapping, ids[end - len(piece) : end])
+        renumber(piece, mapping, ids[end - len(piece) : end])
         end -= len(piece)
     return ids
 

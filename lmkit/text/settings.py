@@ -23,12 +23,13 @@ class TextSettings:
     tokenizer : {'word', 'char', 'byte', 'whitespace'}
         'whitespace' cuts at NUL, tab, newline, return and blank only, as KenLM does. The others lose nothing.
     sentence : {'line', 'paragraph', 'text'} or None
-        Where `</s>` goes: after each line, after the blank lines that end a paragraph, or at the end of each text.
-        None means 'line' for whitespace and 'paragraph' for the others.
+        Where `</s>` goes: after each line, after the blank lines that end a paragraph, or at the end of each
+        text. None means 'line' for whitespace and 'paragraph' for the others.
     lowercase : bool
         Whether text is turned to lower case first.
     reserved : {'error', 'space', 'keep'}
-        What `<unk>`, `<s>` and `</s>` spelled in the text are: an error, white space, or (only `<unk>`) the token.
+        What `<unk>`, `<s>` and `</s>` spelled in the text are: an error, white space, or the token (only
+        `<unk>`). Only the whitespace tokenizer can meet them.
 
     Raises
     ------
@@ -53,7 +54,6 @@ class TextSettings:
         _check("sentence", self.sentence, SENTENCES)
         _check("lowercase", self.lowercase, (False, True))
         _check("reserved", self.reserved, RESERVED_RULES)
-        object.__setattr__(self, "lowercase", bool(self.lowercase))
 
     @property
     def lossless(self) -> bool:

@@ -1,4 +1,4 @@
-"""A hash table from token bytes to ids, for the kernels: it grows while a vocabulary is learnt, then stands still."""
+"""A hash table from token bytes to ids: it grows while a vocabulary is learnt, then stands still."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import os
 
 import numpy as np
 
-from lmkit.kernels import text as kernels
+from lmkit.kernels import vocabulary as kernels
+from lmkit.kernels.text import PAD
 
 __all__ = ["TokenTable", "padded"]
 
@@ -15,9 +16,9 @@ SECRET = np.uint64(int.from_bytes(os.urandom(8), "little") | 1)
 
 
 def padded(data, size: int | None = None) -> np.ndarray:
-    """Return a copy of bytes or a uint8 array with slack behind it that the kernels may read (or `size` bytes in all)."""
+    """Return a copy of bytes or a uint8 array, larger if asked for, with slack for the kernels to read."""
     data = np.frombuffer(data, np.uint8)
-    copy = np.empty((len(data) if size is None else size) + kernels.PAD, np.uint8)
+    copy = np.empty((len(data) if size is None else size) + PAD, np.uint8)
     copy[: len(data)] = data
     copy[len(data) :] = 0
     return copy
@@ -71,11 +72,11 @@ class TokenTable:
         if tokens >= len(self.offsets):
             self.offsets = np.resize(self.offsets, 2 * tokens + 1)
         used = int(self.offsets[self.size])
-        if used + size + kernels.PAD > len(self.pool):
+        if used + size + PAD > len(self.pool):
             self.pool = padded(self.pool[:used], 2 * (used + size))
 
     def ids(self, block: np.ndarray, starts: np.ndarray, lengths: np.ndarray, add: bool) -> np.ndarray:
-        """Return the id of each span, int32 of shape (n,), and count it; -1, -2, -3 for a spelled reserved token.
+        """Return the id of each span, int32 of shape (n,); -1, -2, -3 for a spelled reserved token.
 
         A token that is not in the table is added, or, without `add`, has the id `kernels.MISSING`.
         """
@@ -83,6 +84,7 @@ class TokenTable:
             self._reserve(len(starts), int(starts[-1]) + max(int(lengths[-1]), 0) - int(starts[0]))
         ids = np.empty(len(starts), np.int32)
         self.size = kernels.intern(
-            block, starts, lengths, self.slots, self.pool, self.offsets, self.size, SECRET, add, self.keys, ids
+            block, starts, lengths, self.slots, self.pool, self.offsets, self.size, SECRET, add, self.keys,
+            ids
         )
         return ids

@@ -1,4 +1,4 @@
-"""Text into tokens and back. `Splitter` gives the kernels blocks of bytes; `split` and `join` are the same for a str."""
+"""Text into tokens and back: `Splitter` and `Spelling` for blocks of bytes, `split` and `join` for a str."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lmkit.text.vocabulary import Vocabulary, to_bytes, to_str
 __all__ = ["START", "Spelling", "Splitter", "join", "split"]
 
 BATCH = 8192  # spans a kernel call: two arrays of 64 KB, which stay in the second-level cache
-START = (LETTERS.index("n"), 0)  # what stands before a text, for the spacing rules: a newline, and no open quote
+START = (LETTERS.index("n"), 0)  # what stands before a text: a newline, and no open quote
 NO_ENDS = np.zeros(0, np.int64)
 
 
@@ -33,7 +33,7 @@ class Splitter:
         self.open = False  # whether anything stands after the last sentence end
 
     def ends(self, block: np.ndarray, size: int) -> np.ndarray:
-        """Return the positions in the block, int64, before which a sentence ends; call it once a block, in order."""
+        """Return the positions in the block before which a sentence ends; call it once a block, in order."""
         ends = NO_ENDS
         if self.settings.sentence != "text":
             room = int(np.count_nonzero(block[:size] == 10)) + 1
@@ -55,8 +55,8 @@ class Splitter:
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield the starts and lengths of the tokens in batches; -1 is the length of a sentence end.
 
-        With `hold` a blank at the very end is left out where the next word brings its own. The arrays are used
-        again for the next batch.
+        With `hold` a blank at the very end is left out where the next word brings its own. The arrays are
+        used again for the next batch.
         """
         starts, lengths = np.empty(BATCH, np.int64), np.empty(BATCH, np.int64)
         i = e = 0
@@ -74,10 +74,10 @@ class Splitter:
 
 
 class Spelling:
-    """How the tokens of a vocabulary are written: their bytes, and between which kinds of them a blank is expected.
+    """How tokens are written: their bytes, and between which kinds of them a blank is expected.
 
-    `<unk>` is written so; `<s>` and `</s>` are nothing, but with the whitespace tokenizer `</s>` is a newline, or two
-    where sentences are paragraphs.
+    `<unk>` is written so; `<s>` and `</s>` are nothing, but with the whitespace tokenizer `</s>` is a
+    newline, or two where sentences are paragraphs.
     """
 
     def __init__(self, settings: TextSettings, vocabulary: Vocabulary):
@@ -94,13 +94,15 @@ class Spelling:
             kernels.token_kinds(vocabulary.pool, vocabulary.offsets, character_classes(), self.kinds)
         self.kinds[:3] = word, fill, newline if end else fill
         reserved = b"<unk>" + end
-        self.pool = np.concatenate([np.frombuffer(reserved, np.uint8), vocabulary.pool[vocabulary.offsets[3] :]])
+        self.pool = np.concatenate(
+            [np.frombuffer(reserved, np.uint8), vocabulary.pool[vocabulary.offsets[3] :]]
+        )
         self.offsets = vocabulary.offsets + (len(reserved) - vocabulary.offsets[3])
         self.offsets[:4] = 0, 5, 5, len(reserved)
-        self.longest = max(vocabulary.longest, 5)
+        self.longest = max(vocabulary.longest, len(reserved))
 
     def write(self, ids: np.ndarray, state: tuple[int, int]) -> tuple[bytes, tuple[int, int]]:
-        """Return the bytes of the tokens, and the state after them. Ids that are no token's count as `<unk>`.
+        """Return the bytes of the tokens and the state after them; ids of no token count as `<unk>`.
 
         The state is what stands before, for `kernels.decode`; at the start of a text it is START.
         """
@@ -120,8 +122,8 @@ class Spelling:
 def split(text: str, tokenizer: str = "word") -> list[str]:
     r"""Cut a str into tokens.
 
-    The word tokenizer writes a blank only where there are more than its spacing rules expect, and the joiner, an empty
-    token, where there are fewer: `join` gives the text again, whatever it is (for char, byte and word).
+    The word tokenizer writes a blank only where there are more than its spacing rules expect, and the joiner,
+    an empty token, where there are fewer: `join` gives the text again, whatever it is (for char, byte, word).
 
     >>> split("Speak, speak.\n\n'Tis  I!we know't")
     ['Speak', ',', 'speak', '.', '\n', '\n', "'Tis", ' ', 'I', '!', '', 'we', "know't"]
@@ -136,7 +138,7 @@ def split(text: str, tokenizer: str = "word") -> list[str]:
     try:
         data = to_bytes(text)
     except UnicodeEncodeError as error:
-        raise CorpusError(f"character {error.start + 1} of the text is a lone surrogate, no Unicode text") from None
+        raise CorpusError(f"character {error.start + 1} of the text is a lone surrogate") from None
     if tokenizer == "byte":
         return [to_str(bytes([b])) for b in data]
     splitter = Splitter(TextSettings(tokenizer, "text"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from lmkit.errors import ModelError
 from lmkit.kernels.text import PAD
+from lmkit.kernels.vocabulary import MISSING
 from lmkit.model import RESERVED
 from lmkit.text.table import TokenTable, padded
 
@@ -34,8 +36,8 @@ def to_str(data: bytes) -> str:
 def escape(token: str) -> str:
     r"""Write a token so that it can stand in a column: no white space or control character, never empty.
 
-    `\s` is a blank, `\n`, `\t`, `\r` and `\\` are as usual, `\x1b` is any other control character or a byte that is
-    not UTF-8, `\u2028` a Unicode line end, and `\j` the empty token (the joiner of the word tokenizer).
+    `\s` is a blank, `\n`, `\t`, `\r` and `\\` are as usual, `\x1b` is any other control character or a byte
+    that is not UTF-8, `\u2028` a Unicode line end, and `\j` the empty token (the word tokenizer's joiner).
 
     >>> print(escape("two words"), escape(""))
     two\swords \j
@@ -91,7 +93,7 @@ class Vocabulary:
 
     @classmethod
     def from_tokens(cls, tokens: Iterable[str | bytes]) -> Vocabulary:
-        """Make a vocabulary of the reserved tokens and these, which must be different from each other and from them."""
+        """Make a vocabulary of the reserved tokens and these, which must all be different."""
         pieces = [token if isinstance(token, bytes) else to_bytes(token) for token in (*RESERVED, *tokens)]
         lengths = np.fromiter(map(len, pieces), np.int64, len(pieces))
         return cls(b"".join(pieces), np.concatenate([[0], np.cumsum(lengths)]))
@@ -123,7 +125,8 @@ class Vocabulary:
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return the vocabulary as two read-only arrays for the model file."""
-        arrays = {"vocabulary.bytes": self.pool[: len(self.pool) - PAD], "vocabulary.offsets": self.offsets[:]}
+        pool = self.pool[: len(self.pool) - PAD]
+        arrays = {"vocabulary.bytes": pool, "vocabulary.offsets": self.offsets[:]}
         for array in arrays.values():
             array.flags.writeable = False
         return arrays
@@ -153,14 +156,21 @@ class Vocabulary:
         data, offsets = self.pool.tobytes(), self.offsets.tolist()
         return [
             data[start:end].decode("utf-8", "surrogateescape")
-            for start, end in zip(offsets, offsets[1:], strict=False)
+            for start, end in itertools.pairwise(offsets)
         ]
 
     def id(self, token: str | bytes) -> int | None:
-        """Return the id of a token, or None where it is out of vocabulary. `</s>` is found, too, under its own name."""
-        data = token if isinstance(token, bytes) else to_bytes(token)
-        found = self.table.ids(padded(data), np.zeros(1, np.int64), np.full(1, len(data), np.int64), False)[0]
-        return int(found) if found >= 0 else None if found < -3 else -1 - int(found)
+        """Return the id of a token, or None where it is out of vocabulary. `</s>` and so on have ids, too."""
+        found = int(self.ids([token])[0])
+        return None if found < 0 else found
+
+    def ids(self, tokens: Iterable[str | bytes]) -> np.ndarray:
+        """Return the ids of many tokens, int32, with -1 for those out of vocabulary."""
+        pieces = [token if isinstance(token, bytes) else to_bytes(token) for token in tokens]
+        lengths = np.fromiter(map(len, pieces), np.int64, len(pieces))
+        found = self.table.ids(padded(b"".join(pieces)), np.cumsum(lengths) - lengths, lengths, False)
+        found[found == MISSING] = 2  # the reserved ones are -1, -2, -3
+        return np.where(found < 0, -1 - found, np.where(found == 2, -1, found))
 
     @functools.cached_property
     def longest(self) -> int:
@@ -184,6 +194,6 @@ def _tensor(tensors: Mapping[str, np.ndarray], name: str, dtype: type) -> np.nda
         raise ModelError(f"no vocabulary: the tensor {name} is missing")
     array = np.asarray(tensors[name])
     if array.dtype != dtype or array.ndim != 1:
-        expected = np.dtype(dtype).name
-        raise ModelError(f"damaged vocabulary: {name} is {array.dtype} {array.shape}; expected {expected}, one axis")
+        found, expected = f"{array.dtype} {array.shape}", f"{np.dtype(dtype).name} with one axis"
+        raise ModelError(f"damaged vocabulary: {name} is {found}; expected {expected}")
     return np.ascontiguousarray(array)

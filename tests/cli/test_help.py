@@ -10,9 +10,9 @@ from lmkit.cli import COMMANDS, cli
 GROUP = click.Context(cli)
 ALL = {name: cli.get_command(GROUP, name) for name in COMMANDS}
 PROMISED = {
-    "train": "--arch --order --smoothing --k --interpolate-unigrams --no-interpolate-unigrams --cutoffs -q -o "
-    "--output --discount-fallback --tokenizer --sentence --lowercase --vocab --vocab-size --min-count --limit-vocab "
-    "--reserved --encoding --errors --threads",
+    "train": "--arch --order --smoothing --k --interpolate-unigrams --no-interpolate-unigrams --cutoffs -q "
+    "-o --output --discount-fallback --tokenizer --sentence --lowercase --vocab --vocab-size --min-count "
+    "--limit-vocab --reserved --encoding --errors --threads",
     "sample": "-m --model -n --n --sentences --count --separator --prompt --temperature --top-k --top-p "
     "--min-p --repetition-penalty --stop --allow-unk --seed -q --format -o",
     "perplexity": "-m --model --reset --encoding --errors --format -o -q",

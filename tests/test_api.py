@@ -1,0 +1,144 @@
+"""The calls behind the commands, as a program uses them."""
+
+import gzip
+import io
+import math
+
+import numpy as np
+import pytest
+from contract import check_all
+
+import lmkit
+from lmkit.errors import CorpusError, ModelError, OptionError
+from lmkit.text import Corpus
+
+COWS = "cows eat corn\n" * 4 + "cows eat grass\n" * 3 + "cows eat hay\n" * 2 + "cows eat if\ncows eat which\n"
+TEXT = ("cows", COWS.encode())
+
+
+@pytest.fixture(scope="module")
+def cows():
+    return lmkit.train(TEXT, order=3, smoothing="mle", tokenizer="whitespace")
+
+
+def test_the_package_names_what_it_has():
+    for name in lmkit.__all__:
+        assert getattr(lmkit, name) is not None
+    assert dir(lmkit) == lmkit.__all__
+    with pytest.raises(AttributeError, match="nothing"):
+        lmkit.nothing  # noqa: B018
+
+
+def test_saved_and_loaded_is_the_same_model(cows, tmp_path):
+    """Bit for bit: rows, scores and samples."""
+    path = tmp_path / "cows.lmkit"
+    cows.save(path)
+    loaded = lmkit.load(path)
+    np.testing.assert_array_equal(loaded.log_probs(loaded.begin(2)), cows.log_probs(cows.begin(2)))
+    assert loaded.log_prob("cows eat hay") == cows.log_prob("cows eat hay")
+    assert loaded.sample(n=50, seed=1) == cows.sample(n=50, seed=1)
+    assert loaded.metadata["training"] == cows.metadata["training"]
+    assert loaded.path == str(path)
+
+
+def test_train_takes_a_place_for_the_file(tmp_path):
+    model = lmkit.train([TEXT], order=2, smoothing="mle", output=tmp_path / "m")
+    assert lmkit.load(tmp_path / "m").settings() == model.settings()
+
+
+def test_texts_may_be_paths_pairs_files_and_corpora(tmp_path):
+    path = tmp_path / "a.txt.gz"
+    path.write_bytes(gzip.compress(b"a b\n"))
+    texts = [
+        path,
+        str(path),
+        ("pair", b"a c\n"),
+        ("file", io.BytesIO(b"a d\n")),
+        Corpus("corpus", data=b"a e\n"),
+    ]
+    model = lmkit.train(texts, order=1, smoothing="mle", tokenizer="whitespace")
+    assert {row.token: row.count for row in model.next()} == {
+        "</s>": 5,
+        "a": 5,
+        "b": 2,
+        "c": 1,
+        "d": 1,
+        "e": 1,
+    }
+    names = [c["name"] for c in model.metadata["training"]["corpora"]]
+    assert names == [str(path), str(path), "pair", "file", "corpus"]
+
+
+def test_log_prob_is_that_of_the_sentence_and_its_end(cows):
+    assert cows.log_prob("cows eat corn") == pytest.approx(math.log(4 / 11))
+    assert cows.log_prob("cows eat corn\ncows eat hay") == pytest.approx(math.log(4 / 11) + math.log(2 / 11))
+    assert cows.log_prob("corn eat cows") == -math.inf
+
+
+def test_the_loop_of_those_who_come_from_kenlm(cows):
+    state, total = cows.begin(), 0.0
+    for word in ("cows", "eat", "grass", "</s>"):
+        id_ = np.array([cows.text.vocabulary.id(word) if word != "</s>" else 2], np.int32)
+        total += cows.log_probs(state)[0, id_[0]]
+        state = cows.advance(state, id_)
+    assert total == pytest.approx(cows.log_prob("cows eat grass"))
+
+
+def test_the_convenient_model_keeps_the_contract():
+    text = ("verse", b"to be or not to be\nthat is the question\nwhether to be is nobler\n" * 3)
+    check_all(lmkit.train(text, order=3, discount_fallback=(0.5, 1, 1.5), tokenizer="whitespace"))
+
+
+def test_sample_one_or_many(cows):
+    assert cows.sample(temperature=0, n=4) == "cows eat corn\n"
+    assert cows.sample(temperature=0, n=4, count=2) == ["cows eat corn\n"] * 2
+    assert cows.sample(prompt="cows", stop="corn", temperature=0) == " eat "
+    assert cows.sample(n=30, seed=7) == cows.sample(n=30, seed=7) != cows.sample(n=30, seed=8)
+
+
+def test_next_rows_sum_to_one_and_end_where_nothing_can_come(cows):
+    rows = cows.next("cows eat", top=None)
+    assert [(r.token, r.count, r.total) for r in rows][:2] == [("corn", 4, 11), ("grass", 3, 11)]
+    assert sum(r.probability for r in rows) == pytest.approx(1) and len(rows) == 5
+
+
+def test_perplexity_names_its_settings(cows):
+    result = lmkit.perplexity(cows, TEXT)
+    assert (
+        result.settings["lmkit_version"] == lmkit.__version__ and result.settings["tokenizer"] == "whitespace"
+    )
+    assert result.tokens == 44 and result.perplexity == pytest.approx(math.exp(-result.log_probability / 44))
+
+
+def test_progress_tells_phases_and_ends_full():
+    calls = []
+    lmkit.train(TEXT, order=2, smoothing="mle", progress=lambda *call: calls.append(call))
+    assert calls[0] == ("reading", len(COWS), None, "B")
+    phases = [c for c in calls if c[3] == "tokens"]
+    assert phases and all(done <= total for _, done, total, _ in phases)
+
+
+def test_a_wrong_option_is_named():
+    with pytest.raises(OptionError, match=r"ordr .* order"):
+        lmkit.train(TEXT, ordr=3)
+    with pytest.raises(OptionError, match="transformer"):
+        lmkit.train(TEXT, arch="transformer")
+    with pytest.raises(OptionError, match="no text"):
+        lmkit.train([])
+    with pytest.raises(OptionError, match="orders"):
+        lmkit.count(TEXT, [0])
+
+
+def test_a_family_from_the_future(cows, tmp_path):
+    from lmkit import storage
+
+    storage.save(tmp_path / "m", "oracle", {}, {"x": np.zeros(3, np.float32)})
+    with pytest.raises(ModelError, match=r"oracle.*newer"):
+        lmkit.load(tmp_path / "m")
+
+
+def test_errors_come_from_the_library_as_they_are(cows):
+    with pytest.raises(CorpusError):
+        lmkit.train("nowhere.txt")
+    with pytest.raises(ModelError):
+        lmkit.load("nowhere.lmkit")

@@ -1,0 +1,409 @@
+"""Texts to ids and back: the fast layer says what the slow twin says, however the text comes in."""
+
+import codecs
+import json
+
+import numpy as np
+import pytest
+import reference_text as reference
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from text_strategies import raw_bytes, texts
+
+from lmkit.errors import CorpusError, ModelError, OptionError
+from lmkit.text import Corpus, TextLayer, TextSettings, Vocabulary, learn, read_vocabulary
+from lmkit.text import corpus as corpus_module
+from lmkit.text import tokenizers as tokenizers_module
+
+TOKENIZERS = ["word", "char", "byte", "whitespace"]
+all_settings = st.builds(
+    TextSettings,
+    st.sampled_from(TOKENIZERS),
+    st.sampled_from(["line", "paragraph", "text"]),
+    st.booleans(),
+    st.sampled_from(["error", "space", "keep"]),
+)
+reserved_texts = st.lists(
+    st.sampled_from(["<unk>", "<s>", "</s>", " ", "\n", "\t", "a", "b", "<UNK>", "\n\n", "x<s>"]), max_size=12
+).map("".join)
+
+
+def as_bytes(text):
+    return text.encode("utf-8", "surrogateescape")
+
+
+def a_corpus(text, name="x.txt"):
+    data = text if isinstance(text, bytes) else as_bytes(text)
+    mark = codecs.BOM_UTF8 if data.startswith(codecs.BOM_UTF8) else b""  # a first one would be skipped
+    return Corpus(name, errors="keep", data=mark + data)
+
+
+def tokens_of(layer):
+    return layer.vocabulary.tokens()
+
+
+def encode(layer, corpus):
+    """The pieces of a corpus as one."""
+    ids, oov, start = [], [], 0
+    for encoded in layer.encode_corpus(corpus):
+        ids += encoded.ids.tolist()
+        oov += (encoded.oov + start).tolist()
+        start += len(encoded.ids)
+    return ids, oov
+
+
+@pytest.fixture
+def tiny_pieces(monkeypatch):
+    """Blocks of a few bytes and batches of few spans, so that every boundary is met."""
+    monkeypatch.setattr(corpus_module, "BLOCK", 7)
+    monkeypatch.setattr(tokenizers_module, "BATCH", 193)
+
+
+# --- learning
+
+
+@given(first=texts, second=texts, rules=all_settings)
+@settings(max_examples=200)
+def test_learn_is_the_slow_learn(first, second, rules):
+    try:
+        ids, layer, counts, records = learn([a_corpus(first), a_corpus(second)], rules)
+    except CorpusError:
+        assert not (first + second).strip("\t\n\v\f\r ") or not reference.split(first + second, "whitespace")
+        return
+    if rules.tokenizer != "byte":
+        assert tokens_of(layer) == reference.learn([first, second], rules)
+    expected = [reference.encode(text, rules, tokens_of(layer))[0] for text in (first, second)]
+    assert ids.tolist() == expected[0] + expected[1]
+    assert ids.dtype == np.int32
+    assert counts.tolist() == np.bincount(ids, minlength=len(layer.vocabulary)).tolist()
+    assert [record["tokens"] for record in records] == [len(piece) for piece in expected]
+    assert [record["sentences"] for record in records] == [piece.count(2) for piece in expected]
+    assert [record["characters"] for record in records] == [len(first), len(second)]
+
+
+@given(text=reserved_texts, rules=all_settings)
+def test_reserved_tokens_in_the_text(text, rules):
+    try:
+        expected = reference.encode(text, rules, reference.learn([text], rules))[0]
+    except ValueError as error:
+        with pytest.raises(CorpusError, match=f"reserved token {error}"):
+            learn([a_corpus(text)], rules)
+        return
+    try:
+        ids, layer, _, _ = learn([a_corpus(text)], rules)
+    except CorpusError as error:
+        assert "holds no tokens" in str(error)
+        return
+    if rules.tokenizer != "byte":
+        assert ids.tolist() == expected
+    assert encode(layer, a_corpus(text)) == (ids.tolist(), [])
+
+
+@pytest.mark.parametrize("tokenizer", ["word", "char", "whitespace"])
+@given(text=texts, size=st.none() | st.integers(1, 5), count=st.integers(1, 3))
+def test_restricted_vocabularies(tokenizer, text, size, count):
+    rules = TextSettings(tokenizer)
+    try:
+        ids, layer, counts, _ = learn([a_corpus(text)], rules, vocab_size=size, min_count=count)
+    except CorpusError:
+        return
+    assert tokens_of(layer) == reference.learn([text], rules, size, count)
+    expected, oov = reference.encode(text, rules, tokens_of(layer))
+    assert ids.tolist() == expected
+    assert encode(layer, a_corpus(text)) == (expected, oov)
+    assert counts.tolist() == np.bincount(ids, minlength=len(counts)).tolist()
+    assert len(layer.vocabulary) <= 3 + (size or len(ids))
+
+
+def test_a_given_vocabulary():
+    text = "to be or not to be\n"
+    ids, layer, counts, _ = learn(
+        [a_corpus(text)],
+        TextSettings("whitespace"),
+        vocabulary=["zz", "or", "be", b"be", "to", "<unk>", "aa"],
+    )
+    assert tokens_of(layer) == [*reference.RESERVED, "be", "to", "or", "aa", "zz"]
+    assert ids.tolist() == [4, 3, 5, 0, 4, 3, 2]
+    assert counts.tolist() == [1, 0, 1, 2, 2, 1, 0, 0]
+
+
+def test_ties_are_ordered_by_bytes():
+    tokens = ["a" * n + c for n in (0, 7, 8, 15, 16, 40) for c in ("", "\x01", "b", "\u00e9", "\udcff")][1:]
+    _, layer, _, _ = learn([a_corpus(" ".join(tokens[::-1]))], TextSettings("whitespace"))
+    assert tokens_of(layer)[3:] == sorted(tokens, key=as_bytes)
+
+
+def test_many_types_and_long_tokens():
+    """The table grows, and tokens that agree in their first bytes stay apart."""
+    words = [f"{'x' * (i % 40)}{i}" for i in range(60_000)]
+    text = " ".join(words) + "\n" + " ".join(words[:30_000]) + "\n"
+    ids, layer, counts, _ = learn([a_corpus(text)], TextSettings("whitespace"))
+    assert len(layer.vocabulary) == 60_003
+    assert counts[3:].tolist() == [2] * 30_000 + [1] * 30_000
+    assert layer.decode(ids) == text.encode()
+    assert layer.vocabulary.ids(words[:100]).tolist() == ids[:100].tolist()
+
+
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+@pytest.mark.parametrize("text", ["", "\n \r\n\t\x0b\x0c\n"])
+def test_a_text_of_nothing_is_refused(tokenizer, text):
+    with pytest.raises(CorpusError, match=r"x\.txt: holds no tokens"):
+        learn([a_corpus(text)], TextSettings(tokenizer))
+    learn([a_corpus(text), a_corpus("word")], TextSettings(tokenizer))
+
+
+def test_no_corpus_is_refused():
+    with pytest.raises(CorpusError, match="no corpus: holds no tokens"):
+        learn([], TextSettings())
+
+
+def test_a_nul_is_text():
+    ids, layer, _, _ = learn([a_corpus("\0")], TextSettings("word"))
+    assert layer.decode(ids) == b"\0"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"min_count": 0}, "min_count is 0"),
+        ({"vocab_size": 0}, "vocab_size is 0"),
+        ({"vocabulary": ["a"], "vocab_size": 5}, "leave out vocab_size"),
+    ],
+)
+def test_options_that_make_no_sense(options, message):
+    with pytest.raises(OptionError, match=message):
+        learn([a_corpus("a")], TextSettings(), **options)
+
+
+def test_bytes_cannot_be_restricted():
+    with pytest.raises(OptionError, match="256 bytes"):
+        learn([a_corpus("a")], TextSettings("byte"), min_count=2)
+
+
+def test_a_reserved_token_is_named_with_file_and_line(tiny_pieces):
+    with pytest.raises(CorpusError, match=r"x\.txt: line 4: reserved token </s> .* --reserved space"):
+        learn([a_corpus("a\nb b b b b\n\nc </s>\n")], TextSettings("whitespace"))
+
+
+def test_progress_counts_the_bytes(tiny_pieces):
+    seen = []
+    learn([a_corpus("ab cd\nef gh\nij")], TextSettings(), progress=seen.append)
+    assert sum(seen) == 14 and len(seen) > 1
+
+
+# --- encoding
+
+
+@given(text=texts, other=texts, rules=all_settings)
+@settings(max_examples=200)
+def test_encoding_is_the_slow_encoding(text, other, rules):
+    vocabulary = Vocabulary.all_bytes()
+    if rules.tokenizer != "byte":
+        vocabulary = Vocabulary.from_tokens(reference.learn([other], rules)[3:])
+    layer = TextLayer(rules, vocabulary)
+    expected = reference.encode(text, rules, vocabulary.tokens())
+    assert encode(layer, a_corpus(text)) == expected
+    whole = layer.encode_text(text)
+    assert (whole.ids.tolist(), whole.oov.tolist()) == expected
+
+
+@pytest.mark.parametrize("sentence", ["line", "paragraph", "text"])
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+def test_any_cutting_gives_the_same_ids(tokenizer, sentence, monkeypatch):
+    rng = np.random.default_rng(5)
+    pieces = ["word", " ", "  ", "\n", "\n\n", " \n", '"', ",", "\u00e9", "<", "w" * 70, "\r\n"]
+    text = "".join(pieces[i] for i in rng.integers(0, len(pieces), 3000))
+    rules = TextSettings(tokenizer, sentence)
+    whole, layer, _, _ = learn([a_corpus(text)], rules)
+    assert whole.tolist() == reference.encode(text, rules, tokens_of(layer))[0]
+    for block, batch in [(1, 193), (50, 200), (1000, 256), (1 << 22, 194)]:
+        monkeypatch.setattr(corpus_module, "BLOCK", block)
+        monkeypatch.setattr(tokenizers_module, "BATCH", batch)
+        assert encode(layer, a_corpus(text)) == (whole.tolist(), [])
+        assert learn([a_corpus(text)], rules)[0].tolist() == whole.tolist()
+
+
+def test_many_empty_lines_in_small_batches(tiny_pieces):
+    text = "a" + "\n" * 1000 + "b" * 500 + "\n" * 500
+    ids, layer, _, _ = learn([a_corpus(text)], TextSettings("whitespace"))
+    assert ids.tolist() == reference.encode(text, layer.settings, tokens_of(layer))[0]
+
+
+def test_an_empty_line_is_a_sentence_of_the_whitespace_tokenizer():
+    layer = TextLayer(TextSettings("whitespace"), Vocabulary.from_tokens(["a"]))
+    assert encode(layer, a_corpus("\na\n \n\na"))[0] == [2, 3, 2, 2, 2, 3, 2]
+
+
+def test_kept_unk_is_not_out_of_vocabulary():
+    layer = TextLayer(TextSettings("whitespace", reserved="keep"), Vocabulary.from_tokens(["a"]))
+    assert encode(layer, a_corpus("a <unk> b <unk>\n")) == ([3, 0, 0, 0, 2], [2])
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "sentence", "prompt", "tokens"),
+    [
+        ("word", "paragraph", "I am", ["I", "am"]),
+        ("word", "paragraph", "I am ", ["I", "am"]),
+        ("word", "paragraph", "I am  ", ["I", "am", " "]),
+        ("word", "paragraph", "I (", ["I", "("]),
+        ("word", "paragraph", "I ( ", ["I", "(", " "]),
+        ("word", "paragraph", "I\n", ["I", "\n"]),
+        ("word", "paragraph", "I\n\n", ["I", "\n", "\n", "</s>"]),
+        ("word", "paragraph", "I\n\nam", ["I", "\n", "\n", "</s>", "am"]),
+        ("word", "line", "I\n", ["I", "\n", "</s>"]),
+        ("word", "text", "I\n\n", ["I", "\n", "\n"]),
+        ("char", "paragraph", "I ", ["I", " "]),
+        ("whitespace", "line", "I am ", ["I", "am"]),
+        ("whitespace", "line", "I\n", ["I", "</s>"]),
+        ("word", "paragraph", "", []),
+    ],
+)
+def test_prompts(tokenizer, sentence, prompt, tokens):
+    vocabulary = Vocabulary.from_tokens(["I", "am", "(", "\n", " "])
+    layer = TextLayer(TextSettings(tokenizer, sentence), vocabulary)
+    ids = layer.encode_text(prompt, complete=False).ids
+    assert [vocabulary.token(i) for i in ids.tolist()] == tokens
+
+
+def test_a_lone_surrogate_is_no_text():
+    with pytest.raises(CorpusError, match="character 2"):
+        TextLayer(TextSettings(), Vocabulary.from_tokens("a")).encode_text("a\ud800")
+
+
+# --- decoding
+
+
+@pytest.mark.parametrize("sentence", ["line", "paragraph", "text"])
+@pytest.mark.parametrize("tokenizer", ["word", "char", "byte"])
+@given(data=raw_bytes)
+def test_decoding_gives_the_bytes_again(tokenizer, sentence, data):
+    try:
+        ids, layer, _, _ = learn([a_corpus(data)], TextSettings(tokenizer, sentence))
+    except CorpusError:
+        return
+    assert layer.decode(ids) == data
+
+
+@given(data=st.data(), rules=all_settings, text=texts)
+def test_streaming_is_the_slow_decoding(data, rules, text):
+    """Any ids, also such as no text has, in any pieces."""
+    vocabulary = Vocabulary.all_bytes()
+    if rules.tokenizer != "byte":
+        vocabulary = Vocabulary.from_tokens(reference.learn([text], rules)[3:])
+    layer = TextLayer(rules, vocabulary)
+    ids = data.draw(st.lists(st.integers(2, len(vocabulary) - 1), max_size=40))
+    whole = layer.decode(np.array(ids, np.int32))
+    assert whole == as_bytes(reference.decode(ids, rules, vocabulary.tokens()))
+    decoder, parts, rest = layer.decoder(), [], ids
+    while rest:
+        cut = data.draw(st.integers(1, len(rest)))
+        parts.append(decoder.feed(np.array(rest[:cut])))
+        rest = rest[cut:]
+    assert b"".join([*parts, decoder.finish()]) == whole
+    cut = data.draw(st.integers(0, len(ids)))
+    prompt = layer.decode(np.array(ids[:cut], np.int32))
+    assert prompt + layer.decoder().primed(ids[:cut]).feed(ids[cut:]) == whole
+
+
+def test_unknown_words_and_impossible_ids_are_shown():
+    layer = TextLayer(TextSettings("word"), Vocabulary.from_tokens(["a", ","]))
+    assert layer.decode(np.array([3, 0, 4, 5, -1, 2**31 - 1, -(2**31), 1, 3])) == (
+        b"a <unk>, <unk> <unk> <unk> <unk> a"
+    )
+
+
+def test_decoding_more_than_a_buffer():
+    layer = TextLayer(TextSettings("whitespace"), Vocabulary.from_tokens(["ab", "c" * 5000]))
+    ids = np.random.default_rng(1).integers(2, 5, 5000)
+    assert layer.decode(ids) == reference.decode(ids.tolist(), layer.settings, tokens_of(layer)).encode()
+
+
+# --- the model file
+
+
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+def test_a_layer_survives_the_model_file(tokenizer):
+    text = "'Tis the caf\udce9  \u00e9t\u00e9.\n\nNow."
+    ids, layer, _, _ = learn([a_corpus(text)], TextSettings(tokenizer, "line", True, "keep"))
+    metadata = json.loads(json.dumps(layer.metadata()))
+    again = TextLayer.from_tensors(layer.tensors(), metadata)
+    assert again.settings == layer.settings
+    assert again.vocabulary == layer.vocabulary
+    assert again.unicode_version == layer.unicode_version
+    assert encode(again, a_corpus(text)) == (ids.tolist(), [])
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {},
+        {"text": None},
+        {"text": "word"},
+        {"text": {}},
+        {"text": {"tokenizer": [], "sentence": "line", "lowercase": False, "reserved": "error"}},
+        {"text": {"tokenizer": "word", "sentence": "line", "lowercase": "no", "reserved": "error"}},
+        {"text": {"tokenizer": "words", "sentence": "line", "lowercase": False, "reserved": "error"}},
+    ],
+)
+def test_damaged_metadata(metadata):
+    with pytest.raises(ModelError):
+        TextLayer.from_tensors(Vocabulary.from_tokens("a").tensors(), metadata)
+
+
+def test_the_byte_tokenizer_has_its_own_vocabulary():
+    metadata = TextLayer(TextSettings("byte"), Vocabulary.all_bytes()).metadata()
+    with pytest.raises(ModelError, match="256 bytes"):
+        TextLayer.from_tensors(Vocabulary.from_tokens("a").tensors(), metadata)
+
+
+@given(data=st.data())
+def test_no_damage_breaks_a_layer(data):
+    """Whatever bytes a model file holds, the layer refuses them or works on them."""
+    rules = TextSettings("word", reserved="keep")
+    _, layer, _, _ = learn([a_corpus('a b"c  d\n\n\n\u00e9')], rules)
+    tensors = {name: array.copy() for name, array in layer.tensors().items()}
+    for _ in range(data.draw(st.integers(1, 4))):
+        raw = tensors[data.draw(st.sampled_from(sorted(tensors)))].view(np.uint8)
+        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        damaged = TextLayer.from_tensors(tensors, layer.metadata())
+        damaged.decode(np.arange(-2, 40))
+        damaged.encode_text("a b c \u00e9 <unk>")
+        damaged.vocabulary.tokens()
+    except ModelError as error:
+        assert "vocabulary" in str(error)
+
+
+# --- vocabulary files
+
+
+def test_a_vocabulary_file(tmp_path):
+    path = tmp_path / "words.txt"
+    path.write_bytes("to be\n\\j \\s\\s\tna\u00efve\u00a0x \\n".encode())
+    expected = ["to", "be", "", "  ", "na\u00efve\u00a0x", "\n"]
+    assert read_vocabulary(str(path), TextSettings("word")) == expected
+    assert read_vocabulary(str(path), TextSettings("whitespace"))[2] == "\\j"
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n"])
+def test_an_empty_vocabulary_file(tmp_path, content):
+    path = tmp_path / "words.txt"
+    path.write_bytes(content)
+    with pytest.raises(CorpusError, match="holds no tokens"):
+        read_vocabulary(str(path), TextSettings("word"))
+
+
+def test_a_vocabulary_file_that_is_missing(tmp_path):
+    with pytest.raises(CorpusError, match="no such file"):
+        read_vocabulary(str(tmp_path / "none.txt"), TextSettings("word"))
+
+
+def test_the_vocabulary_of_a_model(tmp_path):
+    from lmkit.storage import save
+
+    _, layer, _, _ = learn([a_corpus("to be or not to be\n")], TextSettings("word"))
+    path = tmp_path / "x.lmkit"
+    save(path, "ngram", layer.metadata(), layer.tensors())
+    assert read_vocabulary(str(path), layer.settings) == tokens_of(layer)[3:]
+    with pytest.raises(OptionError, match="tokens of the word tokenizer"):
+        read_vocabulary(str(path), TextSettings("whitespace"))
