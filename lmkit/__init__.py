@@ -5,6 +5,7 @@
 True
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -34,9 +35,7 @@ def __getattr__(name: str) -> Any:
     """Import what is asked for, and NumPy and Numba with it, only now: `lmkit --help` needs neither."""
     if name not in __all__:
         raise AttributeError(f"module 'lmkit' has no attribute {name!r}")
-    from lmkit import api, errors
-
-    return getattr(errors if name.endswith("Error") else api, name)
+    return getattr(importlib.import_module("lmkit.errors" if name.endswith("Error") else "lmkit.api"), name)
 
 
 def __dir__() -> list[str]:

@@ -289,7 +289,7 @@ def next_tokens(model: LanguageModel, context: str = "", *, top: int | None = 10
         state = model.score(state, ids[None, :])[1]
     row = model.log_probs(state)[0]
     counts = model.context_counts(state)
-    counts = None if counts is None else counts.reshape(-1)
+    counts = None if counts is None else counts[0]
     total = None if counts is None else int(counts.sum())
     order = np.argsort(-row, kind="stable")
     order = order[np.isfinite(row[order])][:top]
@@ -386,9 +386,7 @@ def _sizes(file):
         sizes["vocabulary"] = len(file.tensors["vocabulary.offsets"]) - 1
     config = file.metadata.get("config")
     levels = config.get("ngrams") if isinstance(config, dict) else None
-    if (
-        isinstance(levels, list) and all(isinstance(n, int) for n in levels) and sum(levels[1:])
-    ):  # 0 is the root
+    if isinstance(levels, list) and all(isinstance(n, int) for n in levels) and sum(levels[1:]):  # 0 is the root
         sizes["ngrams"] = {str(k): n for k, n in enumerate(levels) if k}
         sizes["bytes_per_ngram"] = round(file.size / sum(levels[1:]), 2)
     return sizes
@@ -410,11 +408,7 @@ def _corpus(text, encoding, errors):
 
 def _is_pair(text):
     """Whether this is a name with its bytes, or with a file of them."""
-    return (
-        isinstance(text, tuple)
-        and len(text) == 2
-        and not isinstance(text[1], (str, os.PathLike, tuple, Corpus))
-    )
+    return isinstance(text, tuple) and len(text) == 2 and not isinstance(text[1], (str, os.PathLike, tuple, Corpus))
 
 
 def _tokens(vocabulary, settings):

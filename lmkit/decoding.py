@@ -117,9 +117,7 @@ def choose(rows: np.ndarray, uniform: np.ndarray) -> np.ndarray:
     weights = np.exp(rows - rows.max(axis=1, keepdims=True), dtype=np.float64)
     cumulative = np.cumsum(weights, axis=1)
     ids = np.count_nonzero(cumulative <= (uniform * cumulative[:, -1])[:, None], axis=1)
-    last = (
-        weights.shape[1] - 1 - np.argmax(weights[:, ::-1] > 0, axis=1)
-    )  # where rounding would step over the end
+    last = weights.shape[1] - 1 - np.argmax(weights[:, ::-1] > 0, axis=1)  # where rounding would step over the end
     return np.minimum(ids, last).astype(np.int32)
 
 

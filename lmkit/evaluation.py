@@ -114,23 +114,19 @@ def evaluate(model: LanguageModel, corpora: Iterable[Corpus], *, reset: str = "f
         characters, size = characters + corpus.characters, size + corpus.bytes
         names.append(corpus.name)
     if totals.tokens == 0:
-        raise CorpusError(
-            f"{', '.join(map(str, names)) or 'the text'} holds no tokens: there is nothing to score"
-        )
+        raise CorpusError(f"{', '.join(map(str, names)) or 'the text'} holds no tokens: there is nothing to score")
     settings = {**model.settings(), "reset": reset}
     return summary(totals, characters, size, model.text.settings.lossless, settings)
 
 
-def summary(
-    totals: Totals, characters: int, size: int, lossless: bool, settings: dict[str, Any]
-) -> Evaluation:
+def summary(totals: Totals, characters: int, size: int, lossless: bool, settings: dict[str, Any]) -> Evaluation:
     """Turn sums into the numbers people compare."""
     log_probability = totals.known + totals.unknown
     bits, reason = -log_probability / math.log(2), None
     if not lossless:
         reason = "these tokens do not hold the whole text"
     elif totals.oov:
-        reason = f"{totals.oov} tokens are out of vocabulary, and p(<unk>) does not pay for their spelling"
+        reason = f"tokens out of vocabulary: {totals.oov}; p(<unk>) does not pay for their spelling"
     elif not size:
         reason = "the text is empty"
     return Evaluation(

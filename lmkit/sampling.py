@@ -146,13 +146,9 @@ def sample_pieces(
     state = model.begin(count)
     if len(prompt_ids):
         state = model.score(state, np.tile(prompt_ids, (count, 1)))[1]
-    blocks = generate(
-        model, state, n=n, uniforms=Uniforms.from_generator(rng, count), history=prompt_ids, **decoding
-    )
+    blocks = generate(model, state, n=n, uniforms=Uniforms.from_generator(rng, count), history=prompt_ids, **decoding)
     stop_bytes = stop.encode("utf-8", "surrogateescape") if stop else None
-    streams = [
-        Stream(i, model.text.decoder().primed(prompt_ids), sentences, stop_bytes) for i in range(count)
-    ]
+    streams = [Stream(i, model.text.decoder().primed(prompt_ids), sentences, stop_bytes) for i in range(count)]
     return _in_order(streams, _scored(model, state, ahead(blocks), log_probs))
 
 

@@ -138,6 +138,16 @@ def banned_ids_never_come(model, **_):
     assert not np.isin(ids, [*banned.tolist(), BOS]).any()
 
 
+def counts_are_of_each_stream(model, **_):
+    """Where a model keeps counts: one row per stream, none below zero, and none of `<s>`."""
+    state = some_state(model, 3)
+    counts = model.context_counts(state)
+    if counts is not None:
+        assert counts.shape == (3, model.vocabulary_size)
+        assert counts.dtype == np.int64 and counts.min() >= 0 and not counts[:, BOS].any()
+        np.testing.assert_array_equal(counts[1:2], model.context_counts(pick(state, 1)))
+
+
 CHECKS = [
     score_is_the_loop_of_steps,
     chunks_equal_the_whole,
@@ -148,6 +158,7 @@ CHECKS = [
     draws_follow_the_distribution,
     draws_do_not_depend_on_chunks_or_streams,
     banned_ids_never_come,
+    counts_are_of_each_stream,
 ]
 
 

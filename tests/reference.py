@@ -119,10 +119,10 @@ class NGramReference(SlowModel):
     def context_counts(self, state):
         if self.smoothing == "modified-kneser-ney":
             return None
-        context = self.seen(tuple(w for w in state[0].tolist() if w != NOTHING))
-        counts = np.zeros(self.vocabulary_size, np.int64)
-        for word, count in self.children.get(context, {}).items():
-            counts[word] = count
+        counts = np.zeros((len(state), self.vocabulary_size), np.int64)
+        for i, context in enumerate(state.tolist()):
+            for word, count in self.children[self.seen(tuple(w for w in context if w != NOTHING))].items():
+                counts[i, word] = count
         return counts
 
     def seen(self, context):
@@ -205,3 +205,16 @@ def discount(counts, fallback=None):
     if fallback is None:
         raise LmkitError("the counts of counts allow no discounts")
     return [0.0, *fallback]
+
+
+def read_arpa(lines):
+    """Read an ARPA file, given as lines of bytes: n-gram -> (log10 p, log10 back-off)."""
+    found, order = {}, 0
+    for line in lines:
+        line = line.rstrip(b"\n")
+        if line.endswith(b"-grams:"):
+            order = int(line[1:-7])
+        elif order and line and not line.startswith(b"\\"):
+            log_p, gram, *backoff = line.split(b"\t")
+            found[tuple(gram.split(b" "))] = float(log_p), float(backoff[0]) if backoff else 0.0
+    return found

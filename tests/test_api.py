@@ -7,12 +7,12 @@ import math
 import numpy as np
 import pytest
 from contract import check_all
+from texts import COWS
 
 import lmkit
 from lmkit.errors import CorpusError, ModelError, OptionError
 from lmkit.text import Corpus
 
-COWS = "cows eat corn\n" * 4 + "cows eat grass\n" * 3 + "cows eat hay\n" * 2 + "cows eat if\ncows eat which\n"
 TEXT = ("cows", COWS.encode())
 
 
@@ -104,9 +104,7 @@ def test_next_rows_sum_to_one_and_end_where_nothing_can_come(cows):
 
 def test_perplexity_names_its_settings(cows):
     result = lmkit.perplexity(cows, TEXT)
-    assert (
-        result.settings["lmkit_version"] == lmkit.__version__ and result.settings["tokenizer"] == "whitespace"
-    )
+    assert result.settings["lmkit_version"] == lmkit.__version__ and result.settings["tokenizer"] == "whitespace"
     assert result.tokens == 44 and result.perplexity == pytest.approx(math.exp(-result.log_probability / 44))
 
 

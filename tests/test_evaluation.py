@@ -33,9 +33,7 @@ class IdText:
 
 
 def corpus(*blocks, size=100, characters=90, unk_is_oov=True):
-    return types.SimpleNamespace(
-        blocks=blocks, bytes=size, characters=characters, name="ids", unk_is_oov=unk_is_oov
-    )
+    return types.SimpleNamespace(blocks=blocks, bytes=size, characters=characters, name="ids", unk_is_oov=unk_is_oov)
 
 
 TRAINING = np.array([3, 4, 3, EOS, 3, 3, EOS], np.int32)
@@ -61,7 +59,7 @@ def test_an_impossible_oov_counts_in_one_perplexity_only():
     e = evaluation.evaluate(unigram(), [corpus([3, UNK, EOS])])
     assert (e.oov, e.perplexity, e.log_probability) == (1, math.inf, -math.inf)
     assert e.perplexity_without_oov == pytest.approx((7 / 4 * 7 / 2) ** 0.5)
-    assert e.bits_per_byte is None and "1 token" in e.bits_reason
+    assert e.bits_per_byte is None and "vocabulary: 1" in e.bits_reason
     assert e.as_dict()["perplexity"] is None and e.as_dict()["infinite"] is True
 
 

@@ -11,10 +11,7 @@ from lmkit.model import EOS
 from lmkit.sampling import sample_pieces, shown_prompt
 from lmkit.text import Corpus, TextSettings, learn
 
-RHYME = (
-    b"Row, row, row your boat,\ngently down the stream.\n\n"
-    b"Merrily, merrily, merrily;\nlife is but a dream.\n\n"
-)
+RHYME = b"Row, row, row your boat,\ngently down the stream.\n\nMerrily, merrily, merrily;\nlife is but a dream.\n\n"
 
 
 def trained(tokenizer="word", order=3):
@@ -97,18 +94,14 @@ def test_a_stop_string_cuts_where_it_would_begin(tokenizer, stop):
 
 def test_log_probabilities_are_the_models_own():
     model = ElmanReference(trained().text, seed=4)
-    pieces = list(
-        sample_pieces(model, n=40, count=2, temperature=0.5, log_probs=True, rng=np.random.default_rng(1))
-    )
+    pieces = list(sample_pieces(model, n=40, count=2, temperature=0.5, log_probs=True, rng=np.random.default_rng(1)))
     for stream in (0, 1):
         ids = np.concatenate([p.ids for p in pieces if p.stream == stream])
         log_p = np.concatenate([p.log_probs for p in pieces if p.stream == stream and len(p.ids)])
         np.testing.assert_allclose(log_p, model.score(model.begin(), ids[None, :])[0][0], rtol=1e-9)
 
 
-@pytest.mark.parametrize(
-    "options", [{"count": 0}, {"sentences": -1}, {"stop": ""}, {"n": -1}, {"temperature": -1}]
-)
+@pytest.mark.parametrize("options", [{"count": 0}, {"sentences": -1}, {"stop": ""}, {"n": -1}, {"temperature": -1}])
 def test_impossible_options(model, options):
     with pytest.raises(OptionError):
         sample_pieces(model, rng=np.random.default_rng(1), **options)

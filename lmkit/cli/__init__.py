@@ -46,15 +46,21 @@ class Commands(click.Group):
         super().format_usage(ctx, formatter)
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(lmkit.__version__, prog_name="lmkit")
-def cli():
+@click.pass_context
+def cli(context):
     """Train, sample and score language models."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command and exit: 0 success, 1 failure, 2 usage, 130 Ctrl-C; silently where the reader of a pipe
-    has left."""
+    """Run a command and exit: 0 success, 1 failure, 2 usage, 130 Ctrl-C, 141 where a pipe's reader has left."""
     terminal.show_warnings()
     code = run(arguments)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # too late to be interrupted
@@ -75,8 +81,6 @@ def run(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         terminal.close_stdout()
         return BROKEN_PIPE
-    except click.exceptions.NoArgsIsHelpError as error:
-        return fail(error.format_message(), USAGE)
     except click.UsageError as error:
         where = f" (see {error.ctx.command_path} -h)" if error.ctx else ""
         return fail(f"Error: {error.format_message()}{where}", USAGE)
@@ -87,9 +91,7 @@ def run(arguments: list[str] | None = None) -> int:
     except LmkitError as error:
         return fail(f"Error: {error}", FAILURE)
     except MemoryError:
-        return fail(
-            "Error: not enough memory for this; a smaller --order, --vocab-size or corpus needs less", FAILURE
-        )
+        return fail("Error: not enough memory for this; a smaller --order, --vocab-size or corpus needs less", FAILURE)
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
         return fail(f"Error: {name}{error.strerror or error}", FAILURE)

@@ -40,23 +40,20 @@ def command(corpora, orders, top, vocab, form, output, quiet, **choices):
         tables, text = api.count(texts, orders, vocabulary=vocab, progress=bar, **choices)
     with streams.open_output(output) as file:
         for ngrams, counts in tables.values():
-            write_counts(
-                file, ngrams[: top or None], counts[: top or None], text.vocabulary, json=form == "json"
-            )
+            write_counts(file, ngrams[: top or None], counts[: top or None], text.vocabulary, json=form == "json")
 
 
 def write_counts(file, ngrams, counts, vocabulary, *, json: bool) -> None:
     """Write a line for each n-gram."""
+    import numpy as np
+
     from lmkit.text import escape
 
-    used = set(ngrams.ravel().tolist())
-    names = {i: vocabulary.token(i) if json else escape(vocabulary.token(i)) for i in used}
+    names = {i: vocabulary.token(i) if json else escape(vocabulary.token(i)) for i in np.unique(ngrams).tolist()}
     for start in range(0, len(ngrams), ROWS):
         rows = zip(ngrams[start : start + ROWS].tolist(), counts[start : start + ROWS].tolist(), strict=True)
         if json:
             lines = (streams.json_line({"ngram": [names[i] for i in gram], "count": n}) for gram, n in rows)
         else:
-            lines = itertools.starmap(
-                streams.tsv_line, ((" ".join([names[i] for i in gram]), n) for gram, n in rows)
-            )
+            lines = itertools.starmap(streams.tsv_line, ((" ".join([names[i] for i in gram]), n) for gram, n in rows))
         file.write(b"".join(lines))

@@ -35,7 +35,5 @@ def command(path, model, verify, form, output, quiet):
         streams.write_record(file, described, form)
     damaged = described.get("damaged")
     for name in damaged or ():
-        terminal.say(
-            f"Error: {path or model}: {name} is damaged: its checksum is wrong; train again, or copy it anew"
-        )
+        terminal.say(f"Error: {path or model}: {name} is damaged: its checksum is wrong; train again, or copy it anew")
     return 1 if damaged else 0

@@ -113,9 +113,7 @@ top_option = functools.partial(
     help="Only so many rows, the largest first (of each order); 0 for all.",
 )
 
-quiet_option = option(
-    "-q", "--quiet", is_flag=True, show_default=False, help="No progress bar and no notices."
-)
+quiet_option = option("-q", "--quiet", is_flag=True, show_default=False, help="No progress bar and no notices.")
 
 seed_option = option(
     "--seed",

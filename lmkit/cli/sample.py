@@ -116,9 +116,7 @@ def write_tokens(file, pieces, vocabulary, *, json: bool) -> None:
 
     for piece in pieces:
         lines = []
-        for i, log_p in zip(
-            piece.ids.tolist(), piece.log_probs.tolist() if len(piece.ids) else [], strict=True
-        ):
+        for i, log_p in zip(piece.ids.tolist(), piece.log_probs.tolist() if len(piece.ids) else [], strict=True):
             token = vocabulary.token(i)
             if json:
                 row = {

@@ -33,9 +33,7 @@ def check_texts(texts: tuple[str, ...]) -> list[str]:
 def announce_stdin() -> None:
     """Tell who sits at a terminal that lmkit waits for text."""
     if terminal.is_terminal(sys.stdin):
-        terminal.say(
-            "Reading text from the terminal: type it, then press Ctrl-D (or name a file, or pipe text in)."
-        )
+        terminal.say("Reading text from the terminal: type it, then press Ctrl-D (or name a file, or pipe text in).")
 
 
 def read_prompt(prompt: str | None) -> str:

@@ -54,9 +54,7 @@ zcat corpus.txt.gz | lmkit train -
     metavar="C1,C2,...",
     help="Drop n-grams seen so often or less, per order; the last number holds for all higher orders.",
 )
-@option(
-    "--limit-vocab", metavar="FILE|MODEL", help="After counting, drop n-grams with other words than these."
-)
+@option("--limit-vocab", metavar="FILE|MODEL", help="After counting, drop n-grams with other words than these.")
 @options.vocabulary_options
 @options.input_options
 @option(
@@ -82,9 +80,7 @@ def command(corpora, output, quiet, vocab, limit_vocab, threads, **choices):
     if threads is not None:
         choices["threads"] = threads
     with terminal.compile_notice(quiet), terminal.Bar(quiet) as bar:
-        model = api.train(
-            texts, output=output, vocabulary=vocab, limit_vocabulary=limit_vocab, progress=bar, **choices
-        )
+        model = api.train(texts, output=output, vocabulary=vocab, limit_vocabulary=limit_vocab, progress=bar, **choices)
     seconds = model.metadata["training"]["seconds"]
     terminal.notice(f"{output}: {os.path.getsize(output) / 1e6:.1f} MB, {seconds:.1f} s", quiet)
 

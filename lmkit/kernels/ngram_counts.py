@@ -1,16 +1,17 @@
 """Counting n-grams by one forward sort of the positions of a text.
 
-Notation: `words` is the text as ids with `</s>` (2) in front, a 2 at position p being the end of one sentence and, as the
-first word of an n-gram, the `<s>` (1) of the next. Sorting the positions by the words that follow them puts the n-grams
-of every order in trie order at once; neighbours that share k words belong to the same k-gram.
+The text is an array of ids that ends with `</s>` (2). Position p stands for the n-grams whose *second* word is ids[p]:
+their first is ids[p - 1], or `<s>` (1) at the start of the text and after a `</s>`. Sorting the positions by the words
+puts the n-grams of every order in trie order at once; neighbours that share k words belong to the same k-gram. A
+n-gram ends with its `</s>`, and no kernel reads beyond it.
 """
 
 import numpy as np
 
-from lmkit.kernels import kernel
+from lmkit.kernels import helper, kernel
 from lmkit.kernels.memory import atomic_increment, prefetch
 
-__all__ = ["count_levels", "first_words", "invert", "link_level", "measure", "refine", "sort_positions", "suffix_ranks"]
+__all__ = ["count_levels", "first_words", "invert", "link_level", "measure", "refine", "sort_positions", "suffix_ranks", "words_left"]
 
 _AHEAD = 32  # elements between asking for a cache line and using it
 _INSERTION = 20  # below this many keys insertion sort wins
@@ -18,60 +19,54 @@ _RADIX = 2048  # above this many keys a radix sort wins over quicksort
 
 
 @kernel
-def first_words(words, positions, vocabulary_size):
+def first_words(ids, vocabulary_size):
     """Count the positions by the first word of their n-grams: int64 (V + 1,), starts of the V ranges in the sorted order."""
     starts = np.zeros(vocabulary_size + 1, np.int64)
-    for p in range(positions):
-        w = words[p]
-        starts[(1 if w == 2 else w) + 1] += 1
+    first = np.int64(1)
+    for p in range(ids.size):
+        starts[first + 1] += 1
+        first = np.int64(1) if ids[p] == 2 else np.int64(ids[p])
     for w in range(vocabulary_size):
         starts[w + 1] += starts[w]
     return starts
 
 
-@kernel
-def _insertion_sort(keys, values, low, high):
+@helper
+def _insertion_sort(keys, values, base, low, high):
     for i in range(low + 1, high):
-        key, value = keys[i], values[i]
+        key, value = keys[i], values[base + i]
         j = i
         while j > low and keys[j - 1] > key:
-            keys[j], values[j] = keys[j - 1], values[j - 1]
+            keys[j], values[base + j] = keys[j - 1], values[base + j - 1]
             j -= 1
-        keys[j], values[j] = key, value
+        keys[j], values[base + j] = key, value
 
 
-@kernel
-def _radix_sort(keys, values, low, high, key_bits):
+@helper
+def _radix_sort(keys, values, base, n, key_bits, spare_keys, spare_values, places):
     """Sort by the low `key_bits` bits, eight at a time, least significant first; bytes that are all equal cost no pass."""
-    n = high - low
-    from_keys, from_values = keys[low:high], values[low:high]
-    to_keys, to_values = np.empty(n, np.uint64), np.empty(n, np.uint32)
-    swapped = False
     for shift in range(0, key_bits, 8):
-        counts = np.zeros(257, np.int64)
-        for i in range(n):
-            counts[((from_keys[i] >> np.uint64(shift)) & np.uint64(255)) + np.uint64(1)] += 1
-        if counts.max() == n:
-            continue
         for d in range(256):
-            counts[d + 1] += counts[d]
+            places[d] = 0
         for i in range(n):
-            d = (from_keys[i] >> np.uint64(shift)) & np.uint64(255)
-            to_keys[counts[d]], to_values[counts[d]] = from_keys[i], from_values[i]
-            counts[d] += 1
-        from_keys, to_keys = to_keys, from_keys
-        from_values, to_values = to_values, from_values
-        swapped = not swapped
-    if swapped:
-        to_keys[:], to_values[:] = from_keys, from_values
+            places[(keys[i] >> np.uint64(shift)) & np.uint64(255)] += 1
+        place, largest = 0, 0
+        for d in range(256):
+            largest = max(largest, places[d])
+            places[d], place = place, place + places[d]
+        if largest == n:
+            continue
+        for i in range(n):
+            d = (keys[i] >> np.uint64(shift)) & np.uint64(255)
+            spare_keys[places[d]], spare_values[places[d]] = keys[i], values[base + i]
+            places[d] += 1
+        for i in range(n):
+            keys[i], values[base + i] = spare_keys[i], spare_values[i]
 
 
-@kernel
-def _sort_pairs(keys, values, n, key_bits, stack):
-    """Sort keys[:n] and with them values[:n]: three-way quicksort (equal keys abound in text) over insertion sort."""
-    if n > _RADIX:
-        _radix_sort(keys, values, 0, n, key_bits)
-        return
+@helper
+def _quicksort(keys, values, base, n, stack):
+    """Sort keys[:n] and with them values[base:]: three ways (equal keys abound in text), insertion sort at the end."""
     top = 0
     low, high = 0, n
     while True:
@@ -83,13 +78,13 @@ def _sort_pairs(keys, values, n, key_bits, stack):
                 key = keys[i]
                 if key < pivot:
                     keys[i], keys[left] = keys[left], key
-                    values[i], values[left] = values[left], values[i]
+                    values[base + i], values[base + left] = values[base + left], values[base + i]
                     left += 1
                     i += 1
                 elif key > pivot:
                     right -= 1
                     keys[i], keys[right] = keys[right], key
-                    values[i], values[right] = values[right], values[i]
+                    values[base + i], values[base + right] = values[base + right], values[base + i]
                 else:
                     i += 1
             # The larger side waits on the stack, so its depth stays under log2(n).
@@ -100,69 +95,70 @@ def _sort_pairs(keys, values, n, key_bits, stack):
                 stack[top, 0], stack[top, 1] = right, high
                 high = left
             top += 1
-        _insertion_sort(keys, values, low, high)
+        _insertion_sort(keys, values, base, low, high)
         if top == 0:
             return
         top -= 1
         low, high = stack[top, 0], stack[top, 1]
 
 
-@kernel
-def _key(words, p, depth, width, bits):
+@helper
+def _key(ids, p, depth, width, bits):
     """Pack `width` words from depth on into one integer; all that follows a `</s>` counts as nothing (0)."""
     key = np.uint64(0)
-    ended = depth > 1 and words[p + depth - 1] == 2
-    for j in range(depth, depth + width):
-        word = np.uint64(0) if ended else np.uint64(words[p + j])
+    ended = ids[p + depth - 2] == 2
+    for j in range(depth - 1, depth - 1 + width):
+        word = np.uint64(0) if ended else np.uint64(ids[p + j])
         key = (key << np.uint64(bits)) | word
         ended = ended or word == np.uint64(2)
     return key
 
 
-@kernel
-def _close_run(keys, values, shared, n, depth, width, bits, stack):
-    """Sort a run of positions that share `depth` words by their keys; write how many words neighbours share."""
+@helper
+def _close_run(keys, ranks, shared, run, end, depth, width, bits, stack, spare_keys, spare_ranks, places):
+    """Sort the ranks [run, end), which share `depth` words, by their keys; write how many words neighbours share."""
+    n = end - run
     if n < 2:
         return
-    _sort_pairs(keys, values, n, width * bits, stack)
+    if n > _RADIX:
+        _radix_sort(keys, ranks, run, n, width * bits, spare_keys, spare_ranks, places)
+    else:
+        _quicksort(keys, ranks, run, n, stack)
     for i in range(1, n):
         difference = keys[i] ^ keys[i - 1]
-        if difference == np.uint64(0):
-            shared[i] = depth + width
-        else:
-            equal = depth + width - 1
-            while difference >> np.uint64(bits) != np.uint64(0):
-                difference >>= np.uint64(bits)
-                equal -= 1
-            shared[i] = equal
+        equal = depth + width
+        while difference != np.uint64(0):
+            difference >>= np.uint64(bits)
+            equal -= 1
+        shared[run + i] = equal
 
 
 @kernel
-def sort_positions(words, positions, starts, low, high, width, bits, ranks, shared):
+def sort_positions(ids, starts, low, high, width, bits, ranks, shared):
     """Sort the positions whose first word is in [low, high) by their first 2 + width words.
 
     Writes `ranks[i]`, the i-th position in sorted order, and `shared[i]`, the number of words it shares with the one
-    before it.
-    A stable scatter by second word, then by first, then one integer key a position within each bigram.
+    before it. A stable scatter by second word, then by first, then one integer key a position within each bigram.
     """
     base = starts[low]
     n = starts[high] - base
     cursor = np.zeros(starts.size, np.int64)
-    for p in range(positions):
-        w = words[p]
-        w = 1 if w == 2 else w
-        if low <= w < high:
-            cursor[words[p + 1] + 1] += 1
+    first = np.int64(1)
+    for p in range(ids.size):
+        second = np.int64(ids[p])
+        if low <= first < high:
+            cursor[second + 1] += 1
+        first = np.int64(1) if second == 2 else second
     for w in range(starts.size - 1):
         cursor[w + 1] += cursor[w]
     pairs = np.empty(n, np.uint64)
-    for p in range(positions):
-        w = words[p]
-        w = 1 if w == 2 else w
-        if low <= w < high:
-            second = words[p + 1]
-            pairs[cursor[second]] = (np.uint64(p) << np.uint64(32)) | np.uint64(w)
+    first = np.int64(1)
+    for p in range(ids.size):
+        second = np.int64(ids[p])
+        if low <= first < high:
+            pairs[cursor[second]] = (np.uint64(p) << np.uint64(32)) | np.uint64(first)
             cursor[second] += 1
+        first = np.int64(1) if second == 2 else second
     cursor[:] = starts
     for i in range(n):
         w = pairs[i] & np.uint64(0xFFFFFFFF)
@@ -175,30 +171,32 @@ def sort_positions(words, positions, starts, low, high, width, bits, ranks, shar
         longest = max(longest, starts[w + 1] - starts[w])
     keys = np.empty(longest, np.uint64)
     stack = np.empty((64, 2), np.int64)
+    spare_keys, spare_ranks, places = np.empty(longest, np.uint64), np.empty(longest, np.uint32), np.empty(256, np.int64)
     for w in range(low, high):
         run = starts[w]
         second = np.int64(-1)
         for i in range(starts[w], starts[w + 1]):
             if i + _AHEAD < end:
-                prefetch(words, np.int64(ranks[i + _AHEAD]))
+                prefetch(ids, np.int64(ranks[i + _AHEAD]))
             p = np.int64(ranks[i])
-            if words[p + 1] != second:
-                _close_run(keys, ranks[run:i], shared[run:i], i - run, 2, width, bits, stack)
+            if ids[p] != second:
+                _close_run(keys, ranks, shared, run, i, 2, width, bits, stack, spare_keys, spare_ranks, places)
                 shared[i] = 0 if i == starts[w] else 1
-                run, second = i, np.int64(words[p + 1])
-            keys[i - run] = _key(words, p, 2, width, bits)
+                run, second = i, np.int64(ids[p])
+            keys[i - run] = _key(ids, p, 2, width, bits)
         i = starts[w + 1]
-        _close_run(keys, ranks[run:i], shared[run:i], i - run, 2, width, bits, stack)
+        _close_run(keys, ranks, shared, run, i, 2, width, bits, stack, spare_keys, spare_ranks, places)
 
 
 @kernel
-def refine(words, starts, low, high, depth, width, bits, ranks, shared):
+def refine(ids, starts, low, high, depth, width, bits, ranks, shared):
     """Sort the runs that share `depth` words by the `width` words that follow (orders beyond the first key)."""
     longest = 0
     for w in range(low, high):
         longest = max(longest, starts[w + 1] - starts[w])
     keys = np.empty(longest, np.uint64)
     stack = np.empty((64, 2), np.int64)
+    spare_keys, spare_ranks, places = np.empty(longest, np.uint64), np.empty(longest, np.uint32), np.empty(256, np.int64)
     i = starts[low]
     while i < starts[high]:
         run = i
@@ -208,25 +206,29 @@ def refine(words, starts, low, high, depth, width, bits, ranks, shared):
         if i - run > 1:
             for j in range(run, i):
                 p = np.int64(ranks[j])
-                ended = False
-                for k in range(1, depth):
-                    ended = ended or words[p + k] == 2
-                keys[j - run] = np.uint64(0) if ended else _key(words, p, depth, width, bits)
-            _close_run(keys, ranks[run:i], shared[run:i], i - run, depth, width, bits, stack)
+                k = 0
+                while k < depth - 1 and ids[p + k] != 2:
+                    k += 1
+                keys[j - run] = np.uint64(0) if k < depth - 1 else _key(ids, p, depth, width, bits)
+            _close_run(keys, ranks, shared, run, i, depth, width, bits, stack, spare_keys, spare_ranks, places)
 
 
 @kernel
-def measure(words, ranks, order, begin, end, seconds, lengths):
-    """Write the second word of each rank, and the number of words in its n-gram: up to `order`, or to the `</s>`."""
+def words_left(ids, order, left):
+    """Write the number of words in the n-gram of each position: up to `order`, or to the `</s>`."""
+    n = 1
+    for p in range(ids.size - 1, -1, -1):
+        n = 2 if ids[p] == 2 else min(n + 1, order)
+        left[p] = n
+
+
+@kernel
+def measure(left, ranks, begin, end, lengths):
+    """Write lengths[i] = left[ranks[i]]."""
     for i in range(begin, end):
         if i + _AHEAD < end:
-            prefetch(words, np.int64(ranks[i + _AHEAD]))
-        p = np.int64(ranks[i])
-        seconds[i] = words[p + 1]
-        length = 2
-        while length < order and words[p + length - 1] != 2:
-            length += 1
-        lengths[i] = length
+            prefetch(left, np.int64(ranks[i + _AHEAD]))
+        lengths[i] = left[ranks[i]]
 
 
 @kernel
@@ -257,7 +259,7 @@ def count_levels(shared, lengths, begin, end, order):
 
 @kernel
 def link_level(
-    k, begin, end, bos_begin, bos_end, first_node, seconds, shared, lengths, suffixes, parents, owners,
+    k, begin, end, bos_begin, bos_end, first_node, ids, ranks, shared, lengths, suffixes, parents, owners,
     nodes, lower, lower_offset, adjusted, raw, cutoff, first_parent, parent_dropped, excluded, dropped,
 ):  # fmt: skip
     """Write the trie's k-grams that begin in a range of ranks: words, suffix links, counts, and their parents' `begin`.
@@ -266,8 +268,8 @@ def link_level(
 
     Parameters
     ----------
-    seconds : ndarray of int32
-        For k = 2, the second word of each rank; empty otherwise: the last word of an n-gram is that of its suffix.
+    ids, ranks : ndarray
+        Read for k = 2 only: later, the last word of an n-gram is that of its suffix.
     parents, owners : ndarray of uint32
         The node of order k - 1 and (written, unless it is empty) of order k that each rank belongs to.
     nodes, lower : ndarray of uint32, shape (nodes, columns)
@@ -283,11 +285,13 @@ def link_level(
     start = begin
     for i in range(begin, end + 1):
         # Two waits for memory, one behind the other: the suffix's rank leads to its node, that to its record.
-        if k > 2 and i + 2 * _AHEAD < end and shared[i + 2 * _AHEAD] < k:
-            prefetch(parents, np.int64(suffixes[i + 2 * _AHEAD]))
-        if i + _AHEAD < end and shared[i + _AHEAD] < k:
-            ahead = i + _AHEAD
-            prefetch(nodes, (np.int64(parents[suffixes[ahead]]) if k > 2 else np.int64(seconds[ahead]) + 1) * 6)
+        if i + 2 * _AHEAD < end:
+            if k > 2:
+                prefetch(parents, np.int64(suffixes[i + 2 * _AHEAD]))
+                prefetch(nodes, np.int64(parents[suffixes[i + _AHEAD]]) * 6)
+            else:
+                prefetch(ids, np.int64(ranks[i + 2 * _AHEAD]))
+                prefetch(nodes, (np.int64(ids[ranks[i + _AHEAD]]) + 1) * 6)
         if i < end and shared[i] >= k:
             if owners.size:
                 owners[i] = node
@@ -310,7 +314,7 @@ def link_level(
             node += 1
             start = i
             if k == 2:
-                word = np.int64(seconds[i])
+                word = np.int64(ids[ranks[i]])
                 suffix = word + 1
             else:
                 suffix = np.int64(parents[suffixes[i]])

@@ -260,6 +260,7 @@ def score_pieces(
                 word = 0
             c = context[lane]
             child = np.int64(0)
+            searched = high[lane] >= 0  # a context without children is left at once
             if high[lane] < 0:
                 if c == 0:
                     child = 1 + word
@@ -299,7 +300,7 @@ def score_pieces(
             else:
                 if not fixed[lane]:
                     weight[lane] += node_floats[c, 5]
-                    if straight and low[lane] < high[lane]:
+                    if straight and searched:
                         weight[lane] += uniform
                         fixed[lane] = True
                 steps[lane] += 1

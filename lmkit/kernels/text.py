@@ -333,19 +333,22 @@ def token_kinds(pool, offsets, classes, kinds):
 
 
 @kernel(_nrt=False)
-def encode_bytes(block, size, ends, ids):
-    """Write 3 + byte for each byte and 2 for each of the ends."""
+def encode_bytes(block, size, ends, ids, counts):
+    """Write 3 + byte for each byte and 2 for each of the ends; count the bytes where counts has room for that."""
     n = 0
     i = 0
     for e in range(len(ends) + 1):
         end = ends[e] if e < len(ends) else size
         for k in range(i, end):
-            ids[n + k - i] = 3 + np.int32(block[k])
+            ids[n + k - i] = np.int32(3) + np.int32(block[k])
         n += end - i
         i = end
         if e < len(ends):
             ids[n] = 2
             n += 1
+    if len(counts) == 256:
+        for k in range(size):
+            counts[block[k]] += 1
 
 
 @kernel(_nrt=False)

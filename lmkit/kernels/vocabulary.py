@@ -81,7 +81,12 @@ def _find(slots, slot, first, second, block, start, length, pool, offsets):
 @kernel(_nrt=False)
 def build_index(pool, offsets, size, secret, slots):
     """Put all tokens into the slots, which are more; return -1, or the first token that is there twice."""
+    last = np.uint64(slots.shape[0] - 1)
     for token in range(size):
+        ahead = token + 16
+        if ahead < size:
+            first, second = _token_key(pool, offsets[ahead], offsets[ahead + 1] - offsets[ahead], secret)
+            prefetch(slots, np.int64((_home(first, second, secret) & last) << np.uint64(2)))
         start = offsets[token]
         length = offsets[token + 1] - start
         first, second = _token_key(pool, start, length, secret)

@@ -16,7 +16,7 @@ import numpy as np
 from lmkit.errors import CorpusError
 from lmkit.kernels import ngram_counts as kernels
 from lmkit.model import BOS, EOS
-from lmkit.ngram.trie import BEGIN, COUNT, INTERNAL_COLUMNS, LEAF_COLUMNS, WORD
+from lmkit.ngram.trie import BEGIN, COUNT, INTERNAL_COLUMNS, LEAF_COLUMNS, WORD, read_only
 
 __all__ = ["Levels", "Sorted", "count_ngrams", "in_threads", "link_levels", "sort_text"]
 
@@ -30,25 +30,22 @@ class Sorted:
 
     Attributes
     ----------
-    words : ndarray of int32
-        The ids with one `</s>` in front, and room behind.
+    ids : ndarray of int32, shape (T,)
+        The text. Position p stands for the n-grams whose second word is ids[p].
     starts : ndarray of int64, shape (V + 1,)
         Where the n-grams with each first word begin in the sorted order.
     ranks : ndarray of uint32, shape (T,)
         The sorted positions.
     shared : ndarray of uint8, shape (T,)
         Words shared with the predecessor.
-    seconds : ndarray of int32, shape (T,)
-        The second word of each n-gram.
     lengths : ndarray of uint8, shape (T,)
         Words in the n-gram: n, or fewer where the sentence ends.
     """
 
-    words: np.ndarray
+    ids: np.ndarray
     starts: np.ndarray
     ranks: np.ndarray
     shared: np.ndarray
-    seconds: np.ndarray
     lengths: np.ndarray
 
     def cut(self, parts: int) -> list[tuple[int, int]]:
@@ -71,32 +68,29 @@ def sort_text(ids: np.ndarray, order: int, vocabulary_size: int, threads: int = 
     positions = len(ids)
     if positions > MAX_TOKENS:
         raise CorpusError(f"the corpus has {positions} tokens; an n-gram model holds at most {MAX_TOKENS}")
-    words = np.full(positions + 2 + order, EOS, np.int32)
-    words[1 : positions + 1] = ids
-    starts = kernels.first_words(words, positions, vocabulary_size)
-    ranks = np.empty(positions, np.uint32)
-    shared = np.empty(positions, np.uint8)
-    text = Sorted(words, starts, ranks, shared, np.empty(positions, np.int32), np.empty(positions, np.uint8))
+    ids = read_only(np.asarray(ids, np.int32))
+    starts = kernels.first_words(ids, vocabulary_size)
+    text = Sorted(ids, starts, *(np.empty(positions, dtype) for dtype in (np.uint32, np.uint8, np.uint8)))
     bits = max(2, int(vocabulary_size - 1).bit_length())
     width = 64 // bits
-    first_width = min(width, order - 2)
+    shared_width = min(width, order - 2)
     ranges = text.cut(threads)
     in_threads(
         threads,
         kernels.sort_positions,
-        [(words, positions, starts, b, e, first_width, bits, ranks, shared) for b, e in ranges],
+        [(ids, starts, b, e, shared_width, bits, text.ranks, text.shared) for b, e in ranges],
     )
-    for depth in range(2 + first_width, order, width):
+    for depth in range(2 + shared_width, order, width):
         w = min(width, order - depth)
         in_threads(
-            threads,
-            kernels.refine,
-            [(words, starts, b, e, depth, w, bits, ranks, shared) for b, e in ranges],
+            threads, kernels.refine, [(ids, starts, b, e, depth, w, bits, text.ranks, text.shared) for b, e in ranges]
         )
+    left = np.empty(positions, np.uint8)
+    kernels.words_left(ids, order, left)
     in_threads(
         threads,
         kernels.measure,
-        [(words, ranks, order, int(starts[b]), int(starts[e]), text.seconds, text.lengths) for b, e in ranges],
+        [(left, text.ranks, int(starts[b]), int(starts[e]), text.lengths) for b, e in ranges],
     )
     return text
 
@@ -123,8 +117,11 @@ def count_ngrams(ids: np.ndarray, order: int, vocabulary_size: int, threads: int
         counts = np.diff(np.append(new, len(text.ranks)))
         whole = text.lengths[new] >= k
         begins, counts = new[whole], counts[whole]
-        grams = text.words[text.ranks[begins].astype(np.int64)[:, None] + np.arange(k)]
+        seconds = text.ranks[begins].astype(np.int64)
+        grams = np.empty((len(begins), k), np.int32)
+        grams[:, 0] = np.where(seconds == 0, BOS, ids[seconds - 1])
         grams[grams[:, 0] == EOS, 0] = BOS
+        grams[:, 1:] = ids[seconds[:, None] + np.arange(k - 1)]
         found.append((grams, counts))
     return found
 
@@ -202,7 +199,6 @@ def link_levels(
     suffixes = np.empty(total, np.uint32)
     in_threads(threads, kernels.suffix_ranks, [(text.ranks, places, b, e, suffixes) for b, e in ranges])
     del places
-    text.words = text.ranks = None
     bos_range = int(text.starts[BOS]), int(text.starts[BOS + 1])
 
     parents = np.repeat(np.arange(1, v + 1, dtype=np.uint32), np.diff(text.starts))
@@ -212,7 +208,8 @@ def link_levels(
     for k in range(2, order + 1):
         is_top = k == order
         lower, lower_offset = (leaves, internal) if is_top else (nodes, 0)
-        owners = owned_buffer[:0] if is_top else owned_buffer
+        if is_top:
+            owned_buffer = owned_buffer[:0].copy()
         dropped.append(np.zeros(sizes[k], np.uint8) if drops else NOTHING)
         firsts = first + np.concatenate([[0], np.cumsum(per_range[:, k])])
         in_threads(
@@ -220,7 +217,7 @@ def link_levels(
             kernels.link_level,
             [
                 (
-                    k, b, e, *bos_range, int(firsts[r]), text.seconds, text.shared, text.lengths, suffixes, parents, owners,
+                    k, b, e, *bos_range, int(firsts[r]), text.ids, text.ranks, text.shared, text.lengths, suffixes, parents, owned_buffer,
                     nodes, lower, lower_offset, adjusted,
                     not adjusted or is_top, cutoffs[k - 1], first - sizes[k - 1], dropped[k - 1], excluded,
                     dropped[k][firsts[r] - first : firsts[r + 1] - first],
@@ -229,7 +226,7 @@ def link_levels(
             ],
         )  # fmt: skip
         if k == 2:
-            text.seconds = text.seconds[:0].copy()
+            text.ranks = text.ranks[:0].copy()  # gives the memory back
             begins = nodes[1 : v + 1, BEGIN]
             begins[:] = np.minimum.accumulate(np.append(begins, first + sizes[2])[::-1])[::-1][:-1]
         if not is_top:

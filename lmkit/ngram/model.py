@@ -54,7 +54,7 @@ class NGramModel(LanguageModel):
         return self.trie.order
 
     def settings(self) -> dict:
-        return {**super().settings(), **self.options}
+        return {**super().settings(), **{k: v for k, v in self.options.items() if k != "discounts"}}
 
     def begin(self, n: int = 1) -> np.ndarray:
         return np.full(n, self._begin, np.uint32)

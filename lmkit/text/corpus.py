@@ -280,6 +280,7 @@ class _Rejoined(io.RawIOBase):
 
     def __init__(self, head: bytes, rest: BinaryIO):
         self.head, self.rest = head, rest
+        self.ended = len(head) < 6  # a terminal says only once that its text ends
 
     def readable(self) -> bool:
         return True
@@ -287,7 +288,8 @@ class _Rejoined(io.RawIOBase):
     def readinto(self, buffer) -> int:
         data, self.head = self.head, b""
         if not data:
-            data = self.rest.read(len(buffer)) or b""
+            data = b"" if self.ended else self.rest.read(len(buffer)) or b""
+            self.ended = not data
         elif len(data) > len(buffer):
             data, self.head = data[: len(buffer)], data[len(buffer) :]
         buffer[: len(data)] = data

@@ -57,13 +57,21 @@ class Encoder:
     title : str
         The name of the text, for errors.
     add : bool
-        Whether new tokens are added to the table.
+        Whether new tokens are added to the table (or bytes are counted).
+
+    Attributes
+    ----------
+    sentences, unknown : int
+        How many `</s>` and `<unk>` there are in the ids so far.
+    bytes : ndarray of int64, shape (256,)
+        How often each byte has come, for the byte tokenizer with `add`.
     """
 
     def __init__(self, settings: TextSettings, table: TokenTable | None, title: str, add: bool = False):
         self.settings, self.table, self.title, self.add = settings, table, title, add
         self.splitter = Splitter(settings)
-        self.lines = 0
+        self.bytes = np.zeros(256 if add and table is None else 0, np.int64)
+        self.lines = self.sentences = self.unknown = 0
 
     def feed(self, block: np.ndarray, size: int, hold: bool = False) -> Encoded:
         """Return the ids of a padded block; all but the last end after a newline (`hold`: see `Splitter`).
@@ -76,9 +84,10 @@ class Encoder:
         if self.settings.lowercase:
             block, size = _lowered(block, size)
         ends = self.splitter.ends(block, size)
+        self.sentences += len(ends)
         if self.settings.tokenizer == "byte":
             ids = np.empty(size + len(ends), np.int32)
-            kernels.encode_bytes(block, size, ends, ids)
+            kernels.encode_bytes(block, size, ends, ids, self.bytes)
             return Encoded(ids, NONE)
         parts = []
         for starts, lengths in self.splitter.spans(block, size, ends, hold):
@@ -91,7 +100,9 @@ class Encoder:
 
     def finish(self) -> Encoded:
         """Return the sentence end of a text that stops in the middle of a sentence, or nothing."""
-        return Encoded(np.full(int(self.splitter.open), EOS, np.int32), NONE)
+        open_sentences = int(self.splitter.open)
+        self.sentences += open_sentences
+        return Encoded(np.full(open_sentences, EOS, np.int32), NONE)
 
     def _resolve(self, ids: np.ndarray, starts: np.ndarray, block: np.ndarray) -> Encoded:
         """Turn the negative numbers of `TokenTable.ids` into ids, errors or nothing."""
@@ -107,6 +118,7 @@ class Encoder:
                 ids[spelled] = UNK
         oov = np.flatnonzero(ids == MISSING)
         ids[oov] = UNK
+        self.unknown += int(np.count_nonzero(ids == UNK))
         return Encoded(ids, oov)
 
     def _spelled(self, found: int, before: np.ndarray) -> CorpusError:

@@ -66,33 +66,55 @@ def learn(
     _check_options(settings, vocabulary, vocab_size, min_count)
     given = vocabulary is not None
     table = _table(settings, vocabulary)
-    pieces: list[np.ndarray] = []
-    records, unknown, empty = [], 0, True
+    buffer, encoders, records, empty = _Buffer(), [], [], True
     for corpus in corpora:
-        first = len(pieces)
+        before = buffer.size
         encoder = Encoder(settings, table, corpus.title, add=not given)
         for block, size in corpus.padded_blocks(progress):
-            encoded = encoder.feed(block, size)
-            pieces.append(encoded.ids)
-            unknown += len(encoded.oov)
+            buffer.append(encoder.feed(block, size).ids)
             empty = empty and bool(WHITE[block[:size]].all())
-        pieces.append(encoder.finish().ids)
-        records.append(_record(corpus, pieces[first:]))
-        if sum(record["tokens"] for record in records) > MOST_TOKENS:
-            raise CorpusError(f"{corpus.title}: more than {MOST_TOKENS:,} tokens in all; train on less text")
+            if buffer.size > MOST_TOKENS:
+                raise CorpusError(f"{corpus.title}: more than {MOST_TOKENS:,} tokens; train on less text")
+        buffer.append(encoder.finish().ids)
+        encoders.append(encoder)
+        records.append(_record(corpus, buffer.size - before, encoder.sentences))
+    ids = buffer.take()
     if empty or not any(record["tokens"] > record["sentences"] for record in records):
         names = ", ".join(corpus.title for corpus in corpora) or "no corpus"
         raise CorpusError(f"{names}: holds no tokens; give a text that is more than white space")
     if table is None:
-        return _byte_result(settings, pieces, records)
-    counts = table.counts()
-    counts[UNK] = sum(int(np.count_nonzero(piece == UNK)) for piece in pieces)
-    counts[EOS] = sum(record["sentences"] for record in records)
+        counts = np.concatenate([np.zeros(3, np.int64), sum(encoder.bytes for encoder in encoders)])
+    else:
+        counts = table.counts()
+    counts[UNK] = sum(encoder.unknown for encoder in encoders)
+    counts[EOS] = sum(encoder.sentences for encoder in encoders)
+    if table is None:
+        return ids, TextLayer(settings, Vocabulary.all_bytes()), counts, records
     order = _ranking(table, counts)
     if not given:
         order = order[: np.count_nonzero(counts[order] >= min_count)][:vocab_size]
     layer, counts, mapping = _ranked(settings, table, counts, order)
-    return _renumbered(pieces, mapping), layer, counts, records
+    renumber(ids, mapping, ids)
+    return ids, layer, counts, records
+
+
+class _Buffer:
+    """Ids that grow in place: the memory is moved by the operating system, not copied."""
+
+    def __init__(self):
+        self.ids = np.empty(1 << 16, np.int32)
+        self.size = 0
+
+    def append(self, ids: np.ndarray) -> None:
+        end = self.size + len(ids)
+        if end > len(self.ids):
+            self.ids.resize(end + end // 4, refcheck=False)
+        self.ids[self.size : end] = ids
+        self.size = end
+
+    def take(self) -> np.ndarray:
+        self.ids.resize(self.size, refcheck=False)
+        return self.ids
 
 
 def _check_options(settings: TextSettings, vocabulary: Any, vocab_size: int | None, min_count: int) -> None:
@@ -115,21 +137,16 @@ def _table(settings: TextSettings, vocabulary: Iterable[str | bytes] | None) -> 
     return Vocabulary.from_tokens(sorted(tokens)).table
 
 
-def _record(corpus: Corpus, pieces: list[np.ndarray]) -> dict[str, Any]:
+def _record(corpus: Corpus, tokens: int, sentences: int) -> dict[str, Any]:
     return {
         "name": corpus.name,
         "sha256": corpus.sha256,
         "bytes": corpus.bytes,
         "characters": corpus.characters,
         "lines": corpus.lines,
-        "tokens": sum(map(len, pieces)),
-        "sentences": sum(int(np.count_nonzero(piece == EOS)) for piece in pieces),
+        "tokens": tokens,
+        "sentences": sentences,
     }
-
-
-def _byte_result(settings: TextSettings, pieces: list[np.ndarray], records: list[dict]) -> tuple:
-    counts = sum(np.bincount(piece, minlength=259) for piece in pieces).astype(np.int64)
-    return np.concatenate(pieces), TextLayer(settings, Vocabulary.all_bytes()), counts, records
 
 
 def _ranking(table: TokenTable, counts: np.ndarray) -> np.ndarray:
@@ -166,17 +183,6 @@ def _ranked(settings: TextSettings, table: TokenTable, counts: np.ndarray, order
     mapping[order] = np.arange(len(order))
     counts = np.bincount(mapping, weights=counts, minlength=len(order)).astype(np.int64)
     return TextLayer(settings, Vocabulary(pool[:-1], offsets)), counts, mapping
-
-
-def _renumbered(pieces: list[np.ndarray], mapping: np.ndarray) -> np.ndarray:
-    """Return mapping[ids] of all pieces in one array; the list is emptied on the way to save memory."""
-    ids = np.empty(sum(map(len, pieces)), np.int32)
-    end = len(ids)
-    while pieces:
-        piece = pieces.pop()
-        renumber(piece, mapping, ids[end - len(piece) : end])
-        end -= len(piece)
-    return ids
 
 
 def read_vocabulary(path: str, settings: TextSettings) -> list[str]:

@@ -7,10 +7,9 @@ import subprocess
 import sys
 
 import pytest
+from texts import COWS, VERSES
 
 from lmkit import cli
-
-COWS = "cows eat corn\n" * 4 + "cows eat grass\n" * 3 + "cows eat hay\n" * 2 + "cows eat if\ncows eat which\n"
 
 
 @dataclasses.dataclass
@@ -89,15 +88,6 @@ def verse(tmp_path_factory):
     """A small Kneser-Ney model of words, in paragraphs."""
     text = "".join(VERSES[i % len(VERSES)] + ("\n\n" if i % 3 == 2 else "\n") for i in range(60))
     return make_model(tmp_path_factory, "verse", text, "--order", "3", "--discount-fallback", "0.5,1,1.5")
-
-
-VERSES = (
-    "ROMEO:\nBut soft, what light through yonder window breaks?",
-    "It is the east, and Juliet is the sun!",
-    "Arise, fair sun, and kill the envious moon,",
-    "JULIET:\nO Romeo, Romeo, wherefore art thou Romeo?",
-    "Deny thy father and refuse thy name;",
-)
 
 
 def make_model(factory, name, text, *options):

@@ -5,7 +5,7 @@ import gzip
 import json
 
 import pytest
-from conftest import COWS
+from texts import COWS
 
 GOOD = ["--smoothing", "mle"]
 

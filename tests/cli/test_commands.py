@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from conftest import COWS
+from texts import COWS
 
 from lmkit.cli import terminal
 
@@ -86,9 +86,10 @@ class TestNext:
             "count": 4,
             "total": 11,
         }
-        assert succeed("next", "cows eat", "-m", cows, "--format", "tsv", "--top", 1).text.split("\t")[
-            ::2
-        ] == ["corn", "4"]
+        assert succeed("next", "cows eat", "-m", cows, "--format", "tsv", "--top", 1).text.split("\t")[::2] == [
+            "corn",
+            "4",
+        ]
 
     def test_white_space_is_escaped(self, succeed, cows):
         assert succeed("next", "eat corn", "-m", cows).text.split()[0] == "\\n"
@@ -140,9 +141,7 @@ class TestPerplexity:
     def test_text_and_tsv(self, succeed, cows):
         lines = dict(
             line.split("\t")
-            for line in succeed(
-                "perplexity", "-m", cows, "--format", "tsv", stdin=COWS.encode()
-            ).text.splitlines()
+            for line in succeed("perplexity", "-m", cows, "--format", "tsv", stdin=COWS.encode()).text.splitlines()
         )
         assert lines["tokens"] == str(44 + 1)
         text = succeed("perplexity", "-m", cows, stdin=COWS.encode()).text
@@ -154,8 +153,7 @@ class TestPerplexity:
             for r in ("file", "sentence")
         ]
         assert (
-            rows[0]["log_probability"] == pytest.approx(rows[1]["log_probability"])
-            and rows[1]["reset"] == "sentence"
+            rows[0]["log_probability"] == pytest.approx(rows[1]["log_probability"]) and rows[1]["reset"] == "sentence"
         )
 
 
@@ -176,12 +174,8 @@ class TestSample:
         assert [w for w in "".join(c if c.isalpha() else " " for c in text).split()] == words
 
     def test_log_probabilities_are_those_of_the_model(self, succeed, cows):
-        rows = succeed(
-            "sample", "-m", cows, "--prompt", "cows eat", "--n", 1, "--format", "json", "--top-k", 1
-        ).rows
-        assert rows[0]["token"] == "corn" and rows[0]["log_probability"] == pytest.approx(
-            math.log(4 / 11), rel=1e-5
-        )
+        rows = succeed("sample", "-m", cows, "--prompt", "cows eat", "--n", 1, "--format", "json", "--top-k", 1).rows
+        assert rows[0]["token"] == "corn" and rows[0]["log_probability"] == pytest.approx(math.log(4 / 11), rel=1e-5)
 
     def test_sentences(self, succeed, verse):
         rows = succeed("sample", "-m", verse, "--sentences", 2, "--format", "json", "--seed", 5).rows
@@ -190,9 +184,7 @@ class TestSample:
 
     def test_samples_one_after_another_and_the_first_as_alone(self, succeed, verse):
         alone = succeed("sample", "-m", verse, "--n", 20, "--seed", 8).text
-        three = succeed(
-            "sample", "-m", verse, "--n", 20, "--seed", 8, "--count", 3, "--separator", "-=-"
-        ).text
+        three = succeed("sample", "-m", verse, "--n", 20, "--seed", 8, "--count", 3, "--separator", "-=-").text
         parts = three.split("-=-\n")
         assert parts[0] == alone and len(parts) == 3 and all(p.endswith("\n") for p in parts)
         rows = succeed("sample", "-m", verse, "--n", 20, "--seed", 8, "--count", 3, "--format", "json").rows

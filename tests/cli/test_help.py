@@ -34,9 +34,7 @@ def test_help_begins_with_examples_and_explains_each_option(succeed, name):
     for parameter in options(ALL[name]):
         assert parameter.help and parameter.help.endswith("."), parameter.name
         assert parameter.opts[-1] in text
-    assert set(PROMISED[name].split()) <= {
-        o for p in options(ALL[name]) for o in (*p.opts, *p.secondary_opts)
-    }
+    assert set(PROMISED[name].split()) <= {o for p in options(ALL[name]) for o in (*p.opts, *p.secondary_opts)}
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -12,7 +12,7 @@ import termios
 import time
 
 import pytest
-from conftest import COWS
+from texts import COWS
 
 LMKIT = [sys.executable, "-m", "lmkit"]
 
@@ -37,17 +37,13 @@ def test_a_whole_pipeline(tmp_path, verse):
 
 def test_head_ends_it_silently(tmp_path, verse):
     """An endless sample stops with its reader, says nothing, and dies as if by SIGPIPE."""
-    done = shell(
-        "lmkit sample -m $V --n 100000000 | head -n 2; echo ${PIPESTATUS[0]}", tmp_path, V=str(verse)
-    )
+    done = shell("lmkit sample -m $V --n 100000000 | head -n 2; echo ${PIPESTATUS[0]}", tmp_path, V=str(verse))
     assert done.stderr == b"" and len(done.stdout.splitlines()) == 3
     assert done.stdout.splitlines()[-1] == b"141"
 
 
 def test_a_reader_that_left_before_the_last_flush(tmp_path, cows):
-    done = shell(
-        "(sleep 0.1; lmkit next 'cows eat' -m $V) | true; echo ${PIPESTATUS[0]}", tmp_path, V=str(cows)
-    )
+    done = shell("(sleep 0.1; lmkit next 'cows eat' -m $V) | true; echo ${PIPESTATUS[0]}", tmp_path, V=str(cows))
     assert (done.stderr, done.stdout) == (b"", b"141\n")
 
 
@@ -113,9 +109,7 @@ def test_two_trainings_of_one_file(tmp_path):
     """One whole model wins."""
     processes = []
     for word in (b"left", b"right"):
-        process = subprocess.Popen(
-            [*LMKIT, "train", "--smoothing", "mle"], cwd=tmp_path, stdin=subprocess.PIPE
-        )
+        process = subprocess.Popen([*LMKIT, "train", "--smoothing", "mle"], cwd=tmp_path, stdin=subprocess.PIPE)
         process.stdin.write((word + b" ") * 20_000)
         process.stdin.close()
         processes.append(process)
@@ -126,13 +120,14 @@ def test_two_trainings_of_one_file(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["model.lmkit"]
 
 
-def at_a_terminal(arguments, folder, typed=b"", seconds=30):
+def at_a_terminal(arguments, folder, typed=b"", seconds=60, **environment):
     """Run with stdin and stderr at a terminal; return exit code, stdout, and what the person saw."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     process = subprocess.Popen(
-        [*LMKIT, *arguments], cwd=folder, stdin=slave, stderr=slave, stdout=subprocess.PIPE
-    )
+        [*LMKIT, *arguments], cwd=folder, stdin=slave, stderr=slave, stdout=subprocess.PIPE,
+        env={**os.environ, **environment},
+    )  # fmt: skip
     os.close(slave)
     os.write(master, typed)
     out = process.stdout.read()
@@ -153,9 +148,7 @@ def at_a_terminal(arguments, folder, typed=b"", seconds=30):
 
 @pytest.mark.parametrize("quiet", [False, True])
 def test_a_terminal_hears_the_seed_and_can_be_told_to_be_quiet(tmp_path, verse, quiet):
-    code, out, seen = at_a_terminal(
-        ["sample", "-m", str(verse), "--n", "5", *(["-q"] if quiet else [])], tmp_path
-    )
+    code, out, seen = at_a_terminal(["sample", "-m", str(verse), "--n", "5", *(["-q"] if quiet else [])], tmp_path)
     assert code == 0 and out
     assert ("Seed: " in seen) != quiet
 
@@ -187,3 +180,12 @@ def test_a_line_of_100_megabytes_trains(process):
     assert (result.code, result.err) == (0, "")
     rows = process("next", "--format", "json", "--top", 0).rows
     assert {row["count"] for row in rows} == {len(text) // len(words), 1} and len(rows) == 11
+
+
+def test_compiling_is_announced_once_and_on_a_terminal_only(tmp_path, cows, process):
+    arguments = ["next", "cows eat", "-m", cows, "-q"]
+    kernels = {"NUMBA_CACHE_DIR": str(tmp_path / "kernels")}
+    assert process(*arguments[:-1], env={**os.environ, **kernels, "NUMBA_CACHE_DIR": str(tmp_path / "a")}).err == ""
+    seen = at_a_terminal(list(map(str, arguments[:-1])), tmp_path, **kernels)[2]
+    assert seen.count("Compiling") == 1 == seen.count("\n")
+    assert at_a_terminal(list(map(str, arguments[:-1])), tmp_path, **kernels)[2] == ""

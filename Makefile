@@ -1,0 +1,36 @@
+# Two commands set everything up: `make demo` and `make test`. Plain `make` lists the rest.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SHELL := /bin/sh
+.PHONY: help demo test lint bench corpora clean
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
+
+$(BIN)/lmkit: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	@touch $@
+
+demo: $(BIN)/lmkit  ## install, get Shakespeare (offline: the original play), train a 5-gram, score it, sample it
+	@sh corpora/demo.sh $(BIN)
+
+test: $(BIN)/lmkit  ## run the tests
+	$(BIN)/python -m pytest
+
+lint: $(BIN)/lmkit  ## check style and the order of the layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+bench: $(BIN)/lmkit  ## measure speed and memory (set KENLM_BIN to compare with KenLM)
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	$(BIN)/python tests/bench/run.py
+
+corpora: $(BIN)/lmkit  ## get all texts and check them
+	$(BIN)/python corpora/fetch.py
+
+clean:  ## forget compiled kernels, built texts and the virtual environment
+	find lmkit tests corpora -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf $(VENV) corpora/build *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""n-gram models: counting, smoothing, and the trie that answers."""
