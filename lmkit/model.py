@@ -94,5 +94,5 @@ class LanguageModel(abc.ABC):
         return {"family": self.family, **self.text.settings.describe()}
 
     def context_counts(self, state: State) -> np.ndarray | None:
-        """Return how often each token followed the state in training, shape (V,), or None where it is not kept."""
+        """Return how often each token followed the state in training, shape (n, V), or None where it is not kept."""
         return None

@@ -62,9 +62,13 @@ def cli(context):
 def main(arguments: list[str] | None = None) -> None:
     """Run a command and exit: 0 success, 1 failure, 2 usage, 130 Ctrl-C, 141 where a pipe's reader has left."""
     terminal.show_warnings()
+    terminal.keep_interrupts()
     code = run(arguments)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # too late to be interrupted
-    sys.exit(terminal.flush(code))
+    code = terminal.flush(code)
+    if code == INTERRUPTED:
+        os._exit(code)  # threads that still wait for input or compute are left behind
+    sys.exit(code)
 
 
 def run(arguments: list[str] | None = None) -> int:

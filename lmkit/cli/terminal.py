@@ -5,13 +5,25 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 
 from lmkit.errors import LmkitWarning
 
-__all__ = ["Bar", "attended", "close_stdout", "compile_notice", "flush", "notice", "say", "show_warnings"]
+__all__ = [
+    "Bar",
+    "attended",
+    "close_stdout",
+    "compile_notice",
+    "flush",
+    "keep_interrupts",
+    "notice",
+    "say",
+    "show_warnings",
+]
 
 active_bar = None
 
@@ -56,6 +68,21 @@ def show_warnings() -> None:
             usual(message, category, filename, lineno, file, line)
 
     warnings.showwarning = show
+
+
+def keep_interrupts() -> None:
+    """Let Ctrl-C through where Python would lose it: in the callbacks with which LLVM hands over compiled code."""
+    usual = sys.unraisablehook
+
+    def again(unraisable):
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
+            timer.daemon = True
+            timer.start()
+        else:
+            usual(unraisable)
+
+    sys.unraisablehook = again
 
 
 @contextlib.contextmanager

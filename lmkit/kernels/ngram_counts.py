@@ -159,7 +159,8 @@ def sort_positions(ids, starts, low, high, width, bits, ranks, shared):
             pairs[cursor[second]] = (np.uint64(p) << np.uint64(32)) | np.uint64(first)
             cursor[second] += 1
         first = np.int64(1) if second == 2 else second
-    cursor[:] = starts
+    for w in range(starts.size):
+        cursor[w] = starts[w]
     for i in range(n):
         w = pairs[i] & np.uint64(0xFFFFFFFF)
         ranks[cursor[w]] = pairs[i] >> np.uint64(32)

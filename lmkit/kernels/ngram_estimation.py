@@ -117,10 +117,14 @@ def alias_table(p):
     """
     v = p.size
     table = np.empty((v, 2), np.uint32)
-    scaled = p * (v / p.sum())
+    total = 0.0
+    for i in range(v):
+        total += p[i]
+    scaled = np.empty(v, np.float64)
     queue = np.empty(v, np.int64)  # short columns grow from the front, tall ones from the back
     short, tall = 0, v
     for i in range(v):
+        scaled[i] = p[i] * (v / total)
         if scaled[i] < 1.0:
             queue[short] = i
             short += 1

@@ -164,6 +164,7 @@ def _ask_range(nodes, leaves, low, high):
             prefetch(nodes, (low + 3 * quarter) * 6)
         else:
             prefetch(nodes, low * 6)
+            prefetch(nodes, low * 6 + 12)
             prefetch(nodes, high * 6 - 3)
     else:
         if high - low > _DIRECT:
@@ -273,10 +274,9 @@ def score_pieces(
             else:
                 if high[lane] - low[lane] > _DIRECT:
                     low[lane], high[lane] = _narrow(nodes, leaves, 0, word, low[lane], high[lane])
-                    if high[lane] - low[lane] > _DIRECT:
-                        _ask_range(nodes, leaves, low[lane], high[lane])
-                        lane += 1
-                        continue
+                    _ask_range(nodes, leaves, low[lane], high[lane])
+                    lane += 1
+                    continue
                 at_child = _first(nodes, leaves, 0, word, low[lane], high[lane])
                 if at_child < high[lane] and _record(nodes, leaves, at_child, 0) == word:
                     child = at_child

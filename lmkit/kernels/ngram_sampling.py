@@ -3,6 +3,8 @@
 Kernels that call each other share a file, so the small helpers here have twins in `ngram_query`.
 """
 
+import math
+
 import numpy as np
 
 from lmkit.kernels import helper, kernel
@@ -14,7 +16,7 @@ _LANES = 32  # streams that are drawn in turns: while one waits for memory, the 
 _DIRECT = 4  # so few records lie in one or two cache lines: search them without waiting again
 _REJECTIONS = 16  # of banned tokens, until the caller has to draw from the full distribution
 
-_OPEN, _ROLL, _BISECT, _SEEK, _MATCH = range(5)
+_OPEN, _PICK, _SEEK, _MATCH = range(4)
 
 
 @helper
@@ -28,8 +30,9 @@ def _bits(key, counter):
 
 @helper
 def _children(nodes, leaves, c):
+    """Return the range of children of context c, clamped to one level's array; node 0 is nobody's child."""
     internal = nodes.shape[0] - 1
-    low, high = np.int64(nodes[c, 4]), np.int64(nodes[c + 1, 4])
+    low, high = max(np.int64(nodes[c, 4]), 1), np.int64(nodes[c + 1, 4])
     return low, min(high, internal if low < internal else internal + leaves.shape[0])
 
 
@@ -58,6 +61,7 @@ def _ask_range(nodes, leaves, low, high):
             prefetch(nodes, (low + 3 * quarter) * 6)
         else:
             prefetch(nodes, low * 6)
+            prefetch(nodes, low * 6 + 12)
             prefetch(nodes, high * 6 - 3)
     else:
         if high - low > _DIRECT:
@@ -101,9 +105,9 @@ def draw(
 ):  # fmt: skip
     """Draw t tokens for each stream, exactly from the interpolated model, `_LANES` streams in turns.
 
-    In context c one uniform number says both whether the discounted counts of c speak (mass 1 - gamma) and which child:
-    the first whose cumulated mass exceeds it. Otherwise the shorter context is asked anew with a new number; the
-    unigrams answer by their alias table. Then the longest context of history and token is looked up.
+    In context c one uniform number says both whether the discounted counts of c speak (probability 1 - gamma) and which
+    child: the first whose cumulated mass exceeds it. Otherwise the shorter context rolls anew; the unigrams answer by
+    their alias table. Then the longest context of history and token is looked up.
 
     Parameters
     ----------
@@ -120,13 +124,14 @@ def draw(
     streams = states.size
     v = alias.shape[0]
     last = nodes.shape[0] - 2
+    node_floats = nodes.view(np.float32)
     lanes = min(_LANES, streams)
     stream = np.arange(lanes)
     phase = np.full(lanes, _OPEN)
     home = np.empty(lanes, np.int64)  # the state in which the token is drawn
     context = np.empty(lanes, np.int64)  # the context that is asked, home or a shorter one
     low, high = np.zeros(lanes, np.int64), np.zeros(lanes, np.int64)
-    roll = np.zeros(lanes, np.int64)
+    target = np.zeros(lanes, np.int64)
     word, child = np.zeros(lanes, np.int64), np.zeros(lanes, np.int64)
     steps, rejections = np.zeros(lanes, np.int64), np.zeros(lanes, np.int64)
     for lane in range(lanes):
@@ -148,63 +153,58 @@ def draw(
                     lanes -= 1
                     stream[lane], phase[lane] = stream[lanes], phase[lanes]
                     home[lane], context[lane] = home[lanes], context[lanes]
-                    low[lane], high[lane], roll[lane] = low[lanes], high[lanes], roll[lanes]
+                    low[lane], high[lane], target[lane] = low[lanes], high[lanes], target[lanes]
                     word[lane], child[lane] = word[lanes], child[lanes]
                     steps[lane], rejections[lane] = steps[lanes], rejections[lanes]
                 continue
             drawn = False
             found = np.int64(0)
-            if phase[lane] == _ROLL:
-                counters[s] += np.uint64(1)
-                bits = _bits(keys[s], counters[s])
-                roll[lane] = np.int64(bits >> np.uint64(32))
-                mass = _record(nodes, leaves, high[lane] - 1, 3)
-                if roll[lane] < mass or mass == 0xFFFFFFFF:
-                    roll[lane] = min(roll[lane] + 1, mass)  # the first child whose mass reaches that
-                    phase[lane] = _BISECT
-                elif uniform_tail:
-                    w = np.int64(((bits & np.uint64(0xFFFFFFFF)) * np.uint64(v - 1)) >> np.uint64(32))
-                    word[lane] = w + 1 if w >= 1 else w
-                    child[lane] = 1 + word[lane]
-                    context[lane] = 0
-                    drawn = True
-                else:
-                    context[lane] = min(np.int64(nodes[context[lane], 1]), last)
-                    steps[lane] += 1
-                    phase[lane] = _OPEN
-            if phase[lane] == _OPEN and not drawn:
+            if phase[lane] == _OPEN:
                 c = context[lane]
+                bits = _bits(keys[s], counters[s] + np.uint64(1))
+                roll = np.int64(bits >> np.uint64(32))
                 if c == 0 or steps[lane] > order:
                     counters[s] += np.uint64(1)
-                    bits = _bits(keys[s], counters[s])
-                    column = np.int64(((bits >> np.uint64(32)) * np.uint64(v)) >> np.uint64(32))
+                    column = np.int64((np.uint64(roll) * np.uint64(v)) >> np.uint64(32))
                     heads = (bits & np.uint64(0xFFFFFFFF)) < np.uint64(alias[column, 0])
-                    w = column if heads else min(np.int64(alias[column, 1]), v - 1)
-                    word[lane], child[lane] = w, 1 + w
+                    word[lane] = column if heads else min(np.int64(alias[column, 1]), v - 1)
+                    child[lane] = 1 + word[lane]
                     drawn = True
                 else:
                     low[lane], high[lane] = _children(nodes, leaves, c)
                     suffix = min(np.int64(nodes[c, 1]), last)
-                    _ask_context(nodes, suffix)
-                    if low[lane] >= high[lane]:
+                    if low[lane] >= high[lane]:  # no context: on to its suffix, at no cost
                         if home[lane] == c:
                             home[lane] = suffix
-                        context[lane] = suffix
-                        steps[lane] += 1
                     else:
-                        _ask_range(nodes, leaves, high[lane] - 1, high[lane])
-                        _ask_range(nodes, leaves, low[lane], high[lane])
-                        phase[lane] = _ROLL
-                    lane += 1
-                    continue
-            if phase[lane] == _BISECT:
-                if high[lane] - low[lane] > _DIRECT:
-                    low[lane], high[lane] = _narrow(nodes, leaves, 3, roll[lane], low[lane], high[lane])
-                    if high[lane] - low[lane] > _DIRECT:
-                        _ask_range(nodes, leaves, low[lane], high[lane])
+                        counters[s] += np.uint64(1)
+                        if roll < (1.0 - math.exp(node_floats[c, 5])) * 4294967296.0:
+                            target[lane] = roll + 1  # of the cumulated masses, the first that exceeds the roll
+                            phase[lane] = _PICK
+                            _ask_range(nodes, leaves, low[lane], high[lane])
+                            lane += 1
+                            continue
+                        if high[lane] - low[lane] <= _DIRECT:
+                            _ask_range(nodes, leaves, low[lane], high[lane])  # for `_SEEK`
+                        if uniform_tail:
+                            w = np.int64(((bits & np.uint64(0xFFFFFFFF)) * np.uint64(v - 1)) >> np.uint64(32))
+                            word[lane] = w + 1 if w >= 1 else w
+                            child[lane] = 1 + word[lane]
+                            suffix = np.int64(0)
+                            drawn = True
+                    context[lane] = suffix
+                    steps[lane] += 1
+                    if not drawn:
+                        _ask_context(nodes, suffix)
                         lane += 1
                         continue
-                child[lane] = min(_first(nodes, leaves, 3, roll[lane], low[lane], high[lane]), high[lane] - 1)
+            elif phase[lane] == _PICK:
+                if high[lane] - low[lane] > _DIRECT:
+                    low[lane], high[lane] = _narrow(nodes, leaves, 3, target[lane], low[lane], high[lane])
+                    _ask_range(nodes, leaves, low[lane], high[lane])
+                    lane += 1
+                    continue
+                child[lane] = min(_first(nodes, leaves, 3, target[lane], low[lane], high[lane]), high[lane] - 1)
                 word[lane] = min(_record(nodes, leaves, child[lane], 0), v - 1)
                 drawn = True
             if drawn:
@@ -221,8 +221,8 @@ def draw(
                     steps[lane] = 0
                     phase[lane] = _SEEK
             elif phase[lane] == _MATCH:
-                low[lane], high[lane] = _narrow(nodes, leaves, 0, word[lane], low[lane], high[lane])
                 if high[lane] - low[lane] > _DIRECT:
+                    low[lane], high[lane] = _narrow(nodes, leaves, 0, word[lane], low[lane], high[lane])
                     _ask_range(nodes, leaves, low[lane], high[lane])
                     lane += 1
                     continue
@@ -244,7 +244,7 @@ def draw(
                         _ask_range(nodes, leaves, low[lane], high[lane])
                         phase[lane] = _MATCH
                         break
-                    at = _first(nodes, leaves, 0, word[lane], low[lane], high[lane])  # at hand since it was rolled
+                    at = _first(nodes, leaves, 0, word[lane], low[lane], high[lane])  # asked for when it was rolled
                     if at < high[lane] and _record(nodes, leaves, at, 0) == word[lane]:
                         found = at
                     steps[lane] += 1

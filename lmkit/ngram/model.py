@@ -151,15 +151,15 @@ class NGramModel(LanguageModel):
         u = one.floats()[0]
         uniforms.counters[stream] = one.counters[0]
         context = np.array([state], np.uint32)
-        while True:
+        for _ in range(self.order + 1):  # a damaged file's links may lead in a circle
             row = np.exp(self.log_probs(context)[0].astype(np.float64))
-            row[forbidden != 0] = 0
+            row[(forbidden != 0) | ~(row <= 2)] = 0  # no probability at all: a damaged file, too
             cumulative = np.cumsum(row)
             if cumulative[-1] > 0:
                 break
-            if context[0] == 0:
-                raise LmkitError("nothing can be drawn: every token that the model knows is banned")
-            context[0] = min(int(self.trie.nodes[context[0], 1]), self.trie.internal - 1)
+            context[0] = min(int(self.trie.nodes[context[0], 1]), self.trie.internal - 1) if context[0] else 0
+        else:
+            raise LmkitError("nothing can be drawn: every token that the model knows is banned")
         token = int(np.searchsorted(cumulative, u * cumulative[-1], side="right"))
         return token, self.advance(np.array([state], np.uint32), np.array([token], np.int32))[0]
 

@@ -80,6 +80,8 @@ def _unigrams(levels: Levels, options: NGramOptions, discounts) -> np.ndarray:
     k = options.k or 0.0
     p = counts + k
     p[BOS] = 0
+    if levels.dropped[1].size:
+        p[levels.dropped[1] != 0] = 0
     return p / p.sum()
 
 
@@ -112,7 +114,7 @@ def estimate(levels: Levels, options: NGramOptions) -> tuple[Trie, dict]:
     LmkitWarning
         The corpus yields no discounts for some order and none were given to fall back to.
     """
-    v = levels.sizes[1]
+    v = levels.sizes[1] - int(np.count_nonzero(levels.dropped[1]))
     facts: dict = {}
     discounts: list = [None] * options.order
     kneser_ney = options.smoothing == "modified-kneser-ney"

@@ -91,6 +91,16 @@ class Corpus:
         return "standard input" if self.name == "-" and self.data is None else self.name
 
     @property
+    def size(self) -> int:
+        """Size in bytes as it lies on the disk, 0 where that is not known."""
+        if self.data is not None:
+            return len(self.data) if isinstance(self.data, (bytes, bytearray, memoryview)) else 0
+        try:
+            return os.stat(self.name).st_size if self.name != "-" else 0
+        except (OSError, ValueError):
+            return 0
+
+    @property
     def sha256(self) -> str:
         return self._hash.hexdigest()
 
@@ -145,11 +155,11 @@ class Corpus:
         for block, size in _cut_at_newlines(self._utf8() if utf8 else self._transcoded()):
             characters, bad = kernels.inspect_utf8(block, size)
             if bad >= 0 and self.errors == "strict":
-                line = self.lines + int(np.count_nonzero(block[:bad] == 10)) + 1
+                line = self.lines + kernels.count_newlines(block, bad) + 1
                 offset = self._mark + self.bytes + bad
                 raise self._invalid(f"0x{int(block[bad]):02x}", line, offset)
             self.characters += characters
-            self.lines += int(np.count_nonzero(block[:size] == 10)) + int(block[size - 1] != 10)
+            self.lines += kernels.count_newlines(block, size) + int(block[size - 1] != 10)
             self.bytes += size
             yield block, size
 

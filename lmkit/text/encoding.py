@@ -63,14 +63,14 @@ class Encoder:
     ----------
     sentences, unknown : int
         How many `</s>` and `<unk>` there are in the ids so far.
-    bytes : ndarray of int64, shape (256,)
-        How often each byte has come, for the byte tokenizer with `add`.
+    bytes : ndarray of int64, shape (4, 256)
+        The sum over the first axis is how often each byte has come, for the byte tokenizer with `add`.
     """
 
     def __init__(self, settings: TextSettings, table: TokenTable | None, title: str, add: bool = False):
         self.settings, self.table, self.title, self.add = settings, table, title, add
         self.splitter = Splitter(settings)
-        self.bytes = np.zeros(256 if add and table is None else 0, np.int64)
+        self.bytes = np.zeros((4 if add and table is None else 0, 256), np.int64)
         self.lines = self.sentences = self.unknown = 0
 
     def feed(self, block: np.ndarray, size: int, hold: bool = False) -> Encoded:
@@ -95,7 +95,7 @@ class Encoder:
             resolved = len(ids) == 0 or ids.min() >= 0
             parts.append(Encoded(ids, NONE) if resolved else self._resolve(ids, starts, block))
         if self.settings.tokenizer == "whitespace":  # which alone may have to name a line
-            self.lines += int(np.count_nonzero(block[:size] == 10))
+            self.lines += kernels.count_newlines(block, size)
         return concatenate(parts)
 
     def finish(self) -> Encoded:
@@ -114,16 +114,16 @@ class Encoder:
                 kept = -1 - UNK if self.settings.reserved == "keep" else None
                 forbidden = np.flatnonzero(spelled & (ids != kept))
                 if len(forbidden):
-                    raise self._spelled(int(ids[forbidden[0]]), block[: starts[forbidden[0]]])
+                    raise self._spelled(int(ids[forbidden[0]]), block, int(starts[forbidden[0]]))
                 ids[spelled] = UNK
         oov = np.flatnonzero(ids == MISSING)
         ids[oov] = UNK
         self.unknown += int(np.count_nonzero(ids == UNK))
         return Encoded(ids, oov)
 
-    def _spelled(self, found: int, before: np.ndarray) -> CorpusError:
+    def _spelled(self, found: int, block: np.ndarray, start: int) -> CorpusError:
         token = RESERVED[-1 - found]
-        line = self.lines + int(np.count_nonzero(before == 10)) + 1
+        line = self.lines + kernels.count_newlines(block, start) + 1
         if self.settings.reserved == "keep":
             advice = "--reserved keep allows only <unk>; take it as white space with --reserved space"
         else:

@@ -36,7 +36,7 @@ class Splitter:
         """Return the positions in the block before which a sentence ends; call it once a block, in order."""
         ends = NO_ENDS
         if self.settings.sentence != "text":
-            room = int(np.count_nonzero(block[:size] == 10)) + 1
+            room = kernels.count_newlines(block, size) + 1
             ends = np.empty(room, np.int64)
             paragraphs = self.settings.sentence == "paragraph"
             n, self.paragraph = kernels.sentence_ends(block, size, paragraphs, self.paragraph, ends)

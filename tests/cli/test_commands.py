@@ -59,13 +59,12 @@ class TestTrain:
         result = run("train", "--vocab", cows, "--tokenizer", "whitespace", stdin=b"cows\n")
         assert result.code == 2 and "word" in result.err
 
-    def test_limit_vocabulary_keeps_the_counts_of_all(self, succeed, tmp_path):
-        """p(b) is 1/4 of all words although only "b" is kept."""
-        (tmp_path / "words").write_text("b\n")
-        options = ["--smoothing", "mle", "--order", 1, "--tokenizer", "whitespace", "--limit-vocab", "words"]
-        succeed("train", *options, stdin=b"a a b\n")
+    def test_limit_vocabulary_drops_words_after_counting(self, succeed, tmp_path):
+        (tmp_path / "words").write_text("b\nc\n")
+        options = ["--order", 2, "--tokenizer", "whitespace", "--discount-fallback", "0.5,1,1.5"]
+        succeed("train", *options, "--limit-vocab", "words", stdin=b"a a b\nb c\n")
         rows = {r["token"]: r["probability"] for r in succeed("next", "--format", "json").rows}
-        assert rows["b"] == pytest.approx(1 / 4) and "a" not in rows
+        assert set(rows) == {"b", "c", "</s>", "<unk>"} and sum(rows.values()) == pytest.approx(1, abs=1e-5)
 
 
 class TestNext:

@@ -120,13 +120,12 @@ def test_two_trainings_of_one_file(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["model.lmkit"]
 
 
-def at_a_terminal(arguments, folder, typed=b"", seconds=60, **environment):
+def at_a_terminal(arguments, folder, typed=b"", seconds=60):
     """Run with stdin and stderr at a terminal; return exit code, stdout, and what the person saw."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     process = subprocess.Popen(
         [*LMKIT, *arguments], cwd=folder, stdin=slave, stderr=slave, stdout=subprocess.PIPE,
-        env={**os.environ, **environment},
     )  # fmt: skip
     os.close(slave)
     os.write(master, typed)
@@ -180,12 +179,3 @@ def test_a_line_of_100_megabytes_trains(process):
     assert (result.code, result.err) == (0, "")
     rows = process("next", "--format", "json", "--top", 0).rows
     assert {row["count"] for row in rows} == {len(text) // len(words), 1} and len(rows) == 11
-
-
-def test_compiling_is_announced_once_and_on_a_terminal_only(tmp_path, cows, process):
-    arguments = ["next", "cows eat", "-m", cows, "-q"]
-    kernels = {"NUMBA_CACHE_DIR": str(tmp_path / "kernels")}
-    assert process(*arguments[:-1], env={**os.environ, **kernels, "NUMBA_CACHE_DIR": str(tmp_path / "a")}).err == ""
-    seen = at_a_terminal(list(map(str, arguments[:-1])), tmp_path, **kernels)[2]
-    assert seen.count("Compiling") == 1 == seen.count("\n")
-    assert at_a_terminal(list(map(str, arguments[:-1])), tmp_path, **kernels)[2] == ""

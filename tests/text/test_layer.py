@@ -234,6 +234,23 @@ def test_an_empty_line_is_a_sentence_of_the_whitespace_tokenizer():
     assert encode(layer, a_corpus("\na\n \n\na"))[0] == [2, 3, 2, 2, 2, 3, 2]
 
 
+@pytest.mark.parametrize(
+    ("text", "reserved", "tokens"),
+    [
+        (b"the cat sat\n\n   \nthe  dog\tran \r\n  a bird ", "error", "the cat sat|||the dog ran|a bird"),
+        (b"\xff\xfe bad bytes\nword\xe2\x80\x83em space\n", "error", "\udcff\udcfe bad bytes|word\u2003em space"),
+        (b"vt\x0bff\x0cend\n", "error", "vt\x0bff\x0cend"),
+        (b"<s> the cat </s>\nthe <unk> ran\n", "space", "the cat|the ran"),
+        (b"the <unk> ran\n", "keep", "the <unk> ran"),
+    ],
+)
+def test_what_kenlm_reads(text, reserved, tokens):
+    """Tokens and sentences that lmplz of KenLM (commit 4cb443e6) counts in these texts; `|` is `</s>`."""
+    ids, layer, _, _ = learn([a_corpus(text)], TextSettings("whitespace", reserved=reserved))
+    assert layer.decode(ids) == as_bytes(tokens.replace("|", "\n") + "\n")
+    assert np.count_nonzero(ids == 2) == tokens.count("|") + 1
+
+
 def test_kept_unk_is_not_out_of_vocabulary():
     layer = TextLayer(TextSettings("whitespace", reserved="keep"), Vocabulary.from_tokens(["a"]))
     assert encode(layer, a_corpus("a <unk> b <unk>\n")) == ([3, 0, 0, 0, 2], [2])

@@ -1,0 +1,53 @@
+"""What people are told, and when."""
+
+import ctypes
+import sys
+import time
+import warnings
+
+import numba
+import pytest
+
+from lmkit.cli import terminal
+from lmkit.errors import LmkitWarning
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_compiling_is_announced_once_to_who_watches(monkeypatch, capsys, watched):
+    monkeypatch.setattr(terminal, "is_terminal", lambda stream: watched)
+    with terminal.compile_notice(quiet=False):
+        for function in (lambda x: x + 1, lambda x: x - 1):
+            assert numba.njit(function)(1) in (0, 2)
+    assert capsys.readouterr().err.count("Compiling") == watched
+
+
+def test_quiet_is_quiet(monkeypatch, capsys):
+    monkeypatch.setattr(terminal, "is_terminal", lambda stream: True)
+    terminal.notice("heard")
+    terminal.notice("unheard", quiet=True)
+    with terminal.compile_notice(quiet=True):
+        numba.njit(lambda x: x)(1)
+    with terminal.Bar(quiet=True) as bar:
+        bar("reading", 1, 2, "B")
+    assert capsys.readouterr().err == "heard\n"
+
+
+def test_warnings_of_the_library_are_one_line_each_time(capsys):
+    terminal.show_warnings()
+    for _ in range(2):
+        warnings.warn("mind this", LmkitWarning, stacklevel=1)
+    assert capsys.readouterr().err == "Warning: mind this\n" * 2
+
+
+def test_an_interrupt_that_a_callback_swallows_comes_again(monkeypatch):
+    """ctypes prints exceptions in callbacks and goes on; Ctrl-C must not get lost in LLVM's."""
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    terminal.keep_interrupts()
+
+    @ctypes.CFUNCTYPE(None)
+    def callback():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        callback()
+        time.sleep(10)
