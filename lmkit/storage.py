@@ -33,6 +33,7 @@ __all__ = ["FORMAT_VERSION", "ModelFile", "open_model_file", "save"]
 
 FORMAT, FORMAT_VERSION = "lmkit", 1
 MAX_HEADER = 100_000_000
+MAX_AXES = 8
 VERIFY_BELOW = 64 * 2**20  # smaller files have every checksum verified when they are opened
 CHUNK = 16 * 2**20
 NO_CHECKSUM = "0" * 8
@@ -141,7 +142,7 @@ def _checksum(tensor: np.ndarray) -> str:
 def _write(file: Any, family: str, metadata: dict[str, Any], tensors: dict[str, np.ndarray]) -> int:
     ordered = dict(sorted(tensors.items(), key=lambda item: (-item[1].dtype.itemsize, item[0])))
     ordered = {
-        name: np.ascontiguousarray(t).astype(t.dtype.newbyteorder("<"), copy=False)
+        name: np.asarray(t, t.dtype.newbyteorder("<"), order="C")
         for name, t in ordered.items()
     }
     checksums = dict.fromkeys(ordered, NO_CHECKSUM)
@@ -229,6 +230,7 @@ def open_model_file(path: str | os.PathLike, *, verify_small: bool = True) -> Mo
     _check_version(name, metadata)
     header = data[: 8 + length]
     found = metadata.get("header_checksum", "")
+    found = found if found.isascii() else ""
     blank = header.replace(
         f'"header_checksum":"{found}"'.encode(), f'"header_checksum":"{NO_CHECKSUM}"'.encode()
     )
@@ -239,7 +241,10 @@ def open_model_file(path: str | os.PathLike, *, verify_small: bool = True) -> Mo
     tensors = {key: _tensor(name, data, 8 + length, key, entry) for key, entry in entries.items()}
     _check_places(name, entries, size - 8 - length)
     described = {key: value if key in PLAIN else _json(name, key, value) for key, value in metadata.items()}
-    file = ModelFile(name, size, described, described.pop("checksums", {}), tensors)
+    checksums = described.pop("checksums", None)
+    if not isinstance(checksums, dict):
+        raise ModelError(f"{name}: the header is damaged (no checksums); train the model anew")
+    file = ModelFile(name, size, described, checksums, tensors)
     if verify_small and size < VERIFY_BELOW:
         for tensor in file.damaged():
             raise ModelError(
@@ -252,7 +257,7 @@ def _header_length(name: str, data: mmap.mmap, size: int) -> int:
     start = data[:16]
     if start.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ")):
         raise ModelError(f"{name}: a compressed file; decompress it first: models are memory-mapped")
-    if b"\\data\\" in data[:4096]:
+    if start[8:9] != b"{" and b"\\data\\" in data[:4096]:
         raise ModelError(f"{name}: an ARPA file, not an lmkit model")
     length = int.from_bytes(start[:8], "little")
     if size < 10 or start[8:9] != b"{" or length > MAX_HEADER:
@@ -267,7 +272,7 @@ def _header_length(name: str, data: mmap.mmap, size: int) -> int:
 
 def _read_header(name: str, text: bytes) -> tuple[dict[str, str], dict[str, dict]]:
     try:
-        entries = json.loads(text)
+        entries = json.loads(text, object_pairs_hook=_without_duplicates)
         metadata = entries.pop("__metadata__", {})
     except (ValueError, RecursionError, AttributeError) as error:
         raise ModelError(
@@ -277,12 +282,21 @@ def _read_header(name: str, text: bytes) -> tuple[dict[str, str], dict[str, dict
         raise ModelError(f"{name}: a safetensors file, but not an lmkit model")
     if not all(isinstance(v, str) for v in metadata.values()):
         raise ModelError(f"{name}: the header is damaged (metadata must be strings); train the model anew")
+    if "family" not in metadata:
+        raise ModelError(f"{name}: the header is damaged (no family of models); train the model anew")
     return metadata, entries
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    entries = dict(pairs)
+    if len(entries) < len(pairs):
+        raise ValueError("a name is there twice")
+    return entries
 
 
 def _check_version(name: str, metadata: dict[str, str]) -> None:
     version = metadata.get("format_version", "")
-    if not version.isdecimal():
+    if not (version.isascii() and version.isdecimal() and len(version) < 10):
         raise ModelError(f"{name}: the header is damaged (format version {version!r}); train the model anew")
     if int(version) > FORMAT_VERSION:
         raise ModelError(
@@ -309,10 +323,11 @@ def _tensor(name: str, data: mmap.mmap, start: int, key: str, entry: Any) -> np.
     except (KeyError, TypeError, ValueError):
         whole = False
     if whole:
-        count = 1
+        count, extent = 1, 1  # a zero must not hide what NumPy cannot count
         for n in shape:
-            count *= n
+            count, extent = count * n, extent * max(n, 1)
         whole = end - begin == count * dtype.itemsize and (start + begin) % dtype.itemsize == 0
+        whole = whole and extent < 2**48 and len(shape) <= MAX_AXES
     if not whole:
         raise ModelError(f"{name}: the header's entry for tensor {key} makes no sense; train the model anew")
     if start + end > len(data):

@@ -32,4 +32,4 @@ def helper(function):
     Numba counts references to the arrays a function is given, with atomic instructions: measured in the sampler, they
     cost as much as all the work between them. Without its runtime (`_nrt`) there is nothing to count.
     """
-    return kernel(function, _nrt=False)
+    return kernel(function, _nrt=False, forceinline=True)

@@ -18,17 +18,9 @@ from lmkit.kernels import kernel
 from lmkit.kernels.memory import load64
 
 __all__ = [
-    "PAD",
-    "count_newlines",
-    "decode",
-    "encode_bytes",
-    "inspect_utf8",
-    "sentence_ends",
-    "split_characters",
-    "split_whitespace",
-    "split_words",
-    "token_kinds",
-]
+    "PAD", "count_newlines", "decode", "encode_bytes", "inspect_utf8", "sentence_ends",
+    "split_characters", "split_whitespace", "split_words", "token_kinds",
+]  # fmt: skip
 
 PAD = 64
 

@@ -188,7 +188,8 @@ class NGramModel(LanguageModel):
             The file does not hold a whole n-gram model.
         """
         text = TextLayer.from_tensors(file.tensors, file.metadata)
-        options = dict(file.metadata.get("config") or {})
+        config = file.metadata.get("config")
+        options = dict(config) if isinstance(config, dict) else {}
         sizes = options.pop("ngrams", None)
         if not isinstance(sizes, list) or options.get("smoothing") not in ("modified-kneser-ney", "mle", "add-k"):
             raise ModelError(f"{file.name}: its settings are not those of an n-gram model; train it anew")

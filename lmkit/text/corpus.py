@@ -27,7 +27,8 @@ from lmkit.kernels import text as kernels
 __all__ = ["Corpus"]
 
 BLOCK = 4 << 20
-MAGIC = {  # how compressed files begin; ten bytes tell them from any text
+HEAD = 10  # bytes that tell compressed files from any text
+MAGIC = {
     rb"\x1f\x8b\x08": gzip.open,
     rb"BZh[1-9](1AY&SY|\x17\x72\x45\x38\x50\x90)": bz2.open,
     rb"\xfd7zXZ\x00": lzma.open,
@@ -245,12 +246,12 @@ def _opened(corpus: Corpus) -> Iterator[BinaryIO]:
         else:
             raw = stack.enter_context(_open_path(corpus.name))
         head = b""
-        while len(head) < 10 and (more := _read(corpus, raw, 10 - len(head))):
+        while len(head) < HEAD and (more := _read(corpus, raw, HEAD - len(head))):
             head += more
-        file = io.BufferedReader(_Rejoined(head, raw), 1 << 16)
+        file: BinaryIO = _Rejoined(head, raw, ended=len(head) < HEAD)
         for magic, opener in MAGIC.items():
             if re.match(magic, head):
-                file = stack.enter_context(opener(file))
+                file = stack.enter_context(opener(io.BufferedReader(file, 1 << 16)))
         yield file
 
 
@@ -286,21 +287,33 @@ def _read(corpus: Corpus, file: BinaryIO, size: int) -> bytes:
 
 
 class _Rejoined(io.RawIOBase):
-    """A file whose first bytes have been read already."""
+    """A file whose first bytes have been read already; past its end it is not asked again.
 
-    def __init__(self, head: bytes, rest: BinaryIO):
-        self.head, self.rest = head, rest
-        self.ended = len(head) < 6  # a terminal says only once that its text ends
+    A terminal says only once that its text ends.
+    """
+
+    def __init__(self, head: bytes, rest: BinaryIO, ended: bool):
+        self.head, self.rest, self.ended = head, rest, ended
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer) -> int:
-        data, self.head = self.head, b""
-        if not data:
-            data = b"" if self.ended else self.rest.read(len(buffer)) or b""
+    def _some(self, size: int) -> bytes:
+        data, self.head = self.head[:size], self.head[size:]
+        if not data and not self.ended:
+            data = self.rest.read(size) or b""
             self.ended = not data
-        elif len(data) > len(buffer):
-            data, self.head = data[: len(buffer)], data[len(buffer) :]
+        return data
+
+    def readinto(self, buffer) -> int:
+        data = self._some(len(buffer))
         buffer[: len(data)] = data
         return len(data)
+
+    def read(self, size: int = -1) -> bytes:
+        """Return as many bytes as were asked for, fewer only at the end."""
+        pieces = []
+        while size > 0 and (data := self._some(size)):
+            pieces.append(data)
+            size -= len(data)
+        return b"".join(pieces)

@@ -50,7 +50,8 @@ def run(folder: pathlib.Path, case: pathlib.Path) -> tuple[str, bool]:
         with gzip.open(case / "model.arpa.gz") as lines:
             apart = differences(model.language_model, read_arpa(lines))
         worst = max(apart, key=apart.get)
-        parts.append(f"{len(apart)} n-grams, worst log10 {apart[worst]:.1e} ({b' '.join(worst).decode('utf-8', 'replace')})")
+        gram = b" ".join(worst).decode("utf-8", "replace")
+        parts.append(f"{len(apart)} n-grams, worst log10 {apart[worst]:.1e} ({gram})")
         good = apart[worst] <= LOG10_BOUND
     else:
         parts.append("no ARPA file")
@@ -65,7 +66,8 @@ def run(folder: pathlib.Path, case: pathlib.Path) -> tuple[str, bool]:
             relative(found.perplexity, float(expected["including OOVs"])),
             relative(found.perplexity_without_oov, float(expected["excluding OOVs"])),
         ]
-        parts.append(f"perplexity {found.perplexity:.4f} ({apart[0]:.1e}), without OOVs {found.perplexity_without_oov:.4f} ({apart[1]:.1e})")
+        parts.append(f"perplexity {found.perplexity:.4f} ({apart[0]:.1e})")
+        parts.append(f"without OOVs {found.perplexity_without_oov:.4f} ({apart[1]:.1e})")
         good = good and max(apart) <= PERPLEXITY_BOUND
         good = good and (found.oov, found.tokens) == (int(expected["OOVs"]), int(expected["Tokens"]))
     else:
@@ -81,7 +83,9 @@ def refused(data, options) -> tuple[str, bool]:
             train_like_lmplz(data, options)
         except CorpusError as error:
             return f"lmplz stopped; so does lmkit: {error}", True
-    return f"lmplz stopped; lmkit warns: {caught[0].message}" if caught else "lmplz stopped, lmkit did not", bool(caught)
+    if not caught:
+        return "lmplz stopped, lmkit did not", False
+    return f"lmplz stopped; lmkit warns: {caught[0].message}", True
 
 
 def main(folder: pathlib.Path) -> int:

@@ -5,9 +5,15 @@ from __future__ import annotations
 import math
 import re
 
-from ngram.reference_ngram import table_of
+from ngram.reference_ngram import grams_of, table_of
 
 import lmkit
+from lmkit.ngram.counts import link_levels
+from lmkit.ngram.model import NGramModel
+from lmkit.ngram.options import NGramOptions
+from lmkit.ngram.smoothing import estimate
+from lmkit.ngram.trie import COUNT
+from lmkit.text import Corpus, TextSettings, learn
 
 LOG10_BOUND, PERPLEXITY_BOUND = 1e-5, 1e-4  # absolute in log10; relative
 
@@ -36,19 +42,19 @@ def train_like_lmplz(text: bytes, options: dict):
     """Train on a text with lmplz's treatment of an unfinished last line.
 
     lmplz forgets the `</s>` of a last line without newline, although its query counts it; lmkit closes every
-    sentence. To have the same numbers, what the text layer makes of the text loses its last id.
+    sentence. To have the same numbers, the last n-gram of the text is counted once less here.
     """
     if not text or text.endswith(b"\n"):
         return lmkit.train([("text", text)], **options).language_model
-    from lmkit.ngram.model import train
-    from lmkit.ngram.options import NGramOptions
-    from lmkit.text import Corpus, TextSettings, learn
-
-    options = dict(options)
-    settings = TextSettings(options.pop("tokenizer"), reserved=options.pop("reserved", "error"))
-    ids, layer, counts, _ = learn([Corpus("text", errors=options.pop("errors"), data=text)], settings)
-    counts[ids[-1]] -= 1
-    return train(ids[:-1], counts, layer, NGramOptions(**options))
+    choices = NGramOptions(order=options["order"], discount_fallback=options["discount_fallback"])
+    settings = TextSettings(options["tokenizer"], reserved=options.get("reserved", "error"))
+    ids, layer, counts, _ = learn([Corpus("text", errors=options["errors"], data=text)], settings)
+    levels = link_levels(ids, choices.order, counts, adjusted=True)
+    last = grams_of(levels.nodes, levels.leaves).index(tuple(ids[-choices.order :].tolist()))
+    assert levels.leaves[last - sum(levels.sizes[:-1]), COUNT] > 1  # so that nothing but this count changes
+    levels.leaves[last - sum(levels.sizes[:-1]), COUNT] -= 1
+    trie, _ = estimate(levels, choices)
+    return NGramModel(layer, trie, choices.describe())
 
 
 def differences(model, expected: dict) -> dict:

@@ -13,6 +13,7 @@ import json
 import pathlib
 import sys
 import tempfile
+import warnings
 
 import numpy as np
 
@@ -47,7 +48,7 @@ def spoil(tensors, rng):
     if not table.size:
         return
     flat = table.reshape(-1)
-    near = [len(tensors["ngram.nodes"]), len(tensors["ngram.nodes"]) + len(tensors["ngram.leaves"])]
+    near = [len(tensors["ngram.nodes"]), len(tensors["ngram.nodes"]) + len(tensors.get("ngram.leaves", ()))]
     values = np.array(SOME + near + [n - 1 for n in near] + [n - 2 for n in near], np.uint32)
     kind = rng.integers(4)
     if kind == 0:
@@ -162,9 +163,10 @@ def write_raw(path, data, places, tensors):
 
 def main(rounds, seed):
     storage.VERIFY_BELOW = 0
+    warnings.simplefilter("ignore", RuntimeWarning)  # numbers that are none may be told of, if nothing worse happens
     rng = np.random.default_rng(seed)
     answers = {"refused": 0, "answered": 0}
-    with tempfile.TemporaryDirectory() as folder, np.errstate(all="ignore"):
+    with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder, "model.lmkit")
         for options in MODELS:
             Model(model_of(a_text(SIZE, 300, 41), SIZE, **options)).save(path)

@@ -157,7 +157,12 @@ def test_cutoffs_and_excluded_words_mark_what_they_should(order, cut, words):
     excluded = np.zeros(8, np.uint8)
     excluded[list(words)] = 1
     levels = link_levels(
-        ids, order, np.bincount(ids, minlength=8), adjusted=True, cutoffs=cutoffs, excluded=excluded if words else NOTHING
+        ids,
+        order,
+        np.bincount(ids, minlength=8),
+        adjusted=True,
+        cutoffs=cutoffs,
+        excluded=excluded if words else NOTHING,
     )
     expected = dropped_grams(ids, order, cutoffs, excluded)
     grams = grams_of(levels.nodes, levels.leaves)

@@ -1,5 +1,7 @@
 """Drawing: the die rolled inside the trie falls as the full distribution says."""
 
+import itertools
+
 import numpy as np
 import pytest
 from contract import chi_square_is_fine, some_ids
@@ -34,7 +36,7 @@ def busiest_contexts(model):
     """Of each length of context, the one with the most children."""
     children = np.diff(model.trie.nodes[:, 4].astype(int))
     firsts = np.cumsum(model.trie.sizes[:-1])
-    return [first + children[first:last].argmax() for first, last in zip(firsts[:-1], firsts[1:], strict=True)]
+    return [first + children[first:last].argmax() for first, last in itertools.pairwise(firsts)]
 
 
 @pytest.mark.parametrize("order", [2, 4, 7])

@@ -13,7 +13,10 @@ from lmkit.errors import LmkitWarning
 from lmkit.model import BOS, EOS, UNK
 from lmkit.ngram.smoothing import discounts_from_counts
 
-COWS = ("cows", b"cows eat corn\n" * 4 + b"cows eat grass\n" * 3 + b"cows eat hay\n" * 2 + b"cows eat if\ncows eat which\n")
+COWS = (
+    "cows",
+    b"cows eat corn\n" * 4 + b"cows eat grass\n" * 3 + b"cows eat hay\n" * 2 + b"cows eat if\ncows eat which\n",
+)
 
 
 class Sized:
