@@ -68,9 +68,7 @@ class ModelFile:
         Bytes of the file.
     """
 
-    def __init__(
-        self, name: str, size: int, metadata: dict[str, Any], checksums: dict[str, str], tensors: dict
-    ):
+    def __init__(self, name: str, size: int, metadata: dict[str, Any], checksums: dict[str, str], tensors: dict):
         self.name, self.size, self.metadata, self.tensors = name, size, metadata, tensors
         self.family: str = metadata["family"]
         self._checksums = checksums
@@ -82,12 +80,10 @@ class ModelFile:
                 yield name
 
 
-def save(
-    path: str | os.PathLike, family: str, metadata: dict[str, Any], tensors: dict[str, np.ndarray]
-) -> int:
+def save(path: str | os.PathLike, family: str, metadata: dict[str, Any], tensors: dict[str, np.ndarray]) -> int:
     """Write a model file and return its size in bytes.
 
-    It is written beside `path`, brought to the disk and renamed, so that at any moment `path` is the old file or the new.
+    It is written beside `path`, brought to the disk and renamed: at any moment `path` is the old file or the new.
 
     Raises
     ------
@@ -101,11 +97,7 @@ def save(
         with _replacing(target) as file:
             return _write(file, family, metadata, tensors)
     except OSError as error:
-        reason = (
-            "the disk is full"
-            if error.errno in (errno.ENOSPC, errno.EDQUOT)
-            else error.strerror or str(error)
-        )
+        reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror or str(error)
         kept = "; the model that was there is unchanged" if os.path.exists(target) else ""
         raise ModelError(f"{path}: cannot write the model: {reason}{kept}") from error
 
@@ -113,9 +105,7 @@ def save(
 @contextlib.contextmanager
 def _replacing(target: str) -> Iterator[Any]:
     """Give a new file in the same folder that takes the target's place in the end, or vanishes."""
-    descriptor, temporary = tempfile.mkstemp(
-        prefix=f".{os.path.basename(target)}.", dir=os.path.dirname(target)
-    )
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(target)}.", dir=os.path.dirname(target))
     try:
         with open(descriptor, "wb") as file:
             yield file
@@ -141,10 +131,7 @@ def _checksum(tensor: np.ndarray) -> str:
 
 def _write(file: Any, family: str, metadata: dict[str, Any], tensors: dict[str, np.ndarray]) -> int:
     ordered = dict(sorted(tensors.items(), key=lambda item: (-item[1].dtype.itemsize, item[0])))
-    ordered = {
-        name: np.asarray(t, t.dtype.newbyteorder("<"), order="C")
-        for name, t in ordered.items()
-    }
+    ordered = {name: np.asarray(t, t.dtype.newbyteorder("<"), order="C") for name, t in ordered.items()}
     checksums = dict.fromkeys(ordered, NO_CHECKSUM)
     header = _header(family, metadata, ordered, checksums, NO_CHECKSUM)
     file.write(header)  # as a place holder: the checksums are known after the data
@@ -168,9 +155,7 @@ def _write(file: Any, family: str, metadata: dict[str, Any], tensors: dict[str, 
     return size
 
 
-def _header(
-    family: str, metadata: dict, tensors: dict, checksums: dict[str, str], header_checksum: str
-) -> bytes:
+def _header(family: str, metadata: dict, tensors: dict, checksums: dict[str, str], header_checksum: str) -> bytes:
     from lmkit import __version__
 
     entries: dict[str, Any] = {
@@ -194,9 +179,7 @@ def _header(
         }
         offset = end
     text = json.dumps(entries, separators=(",", ":")).encode()
-    text += b" " * (
-        -(8 + len(text)) % 64
-    )  # the data, and with it every tensor, starts at a multiple of its item size
+    text += b" " * (-(8 + len(text)) % 64)  # the data, and with it every tensor, starts at a multiple of its item size
     return len(text).to_bytes(8, "little") + text
 
 
@@ -220,9 +203,7 @@ def open_model_file(path: str | os.PathLike, *, verify_small: bool = True) -> Mo
                 raise ModelError(f"{name}: the file is empty; train the model anew")
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except FileNotFoundError:
-        raise ModelError(
-            f"{name}: no such model file; train one with `lmkit train CORPUS -o {name}`"
-        ) from None
+        raise ModelError(f"{name}: no such model file; train one with `lmkit train CORPUS -o {name}`") from None
     except OSError as error:
         raise ModelError(f"{name}: cannot read the model: {error.strerror}") from None
     length = _header_length(name, data, size)
@@ -231,9 +212,7 @@ def open_model_file(path: str | os.PathLike, *, verify_small: bool = True) -> Mo
     header = data[: 8 + length]
     found = metadata.get("header_checksum", "")
     found = found if found.isascii() else ""
-    blank = header.replace(
-        f'"header_checksum":"{found}"'.encode(), f'"header_checksum":"{NO_CHECKSUM}"'.encode()
-    )
+    blank = header.replace(f'"header_checksum":"{found}"'.encode(), f'"header_checksum":"{NO_CHECKSUM}"'.encode())
     if f"{zlib.crc32(blank):08x}" != found:
         raise ModelError(
             f"{name}: the header is damaged (its checksum differs); get the file again or train the model anew"
@@ -300,8 +279,8 @@ def _check_version(name: str, metadata: dict[str, str]) -> None:
         raise ModelError(f"{name}: the header is damaged (format version {version!r}); train the model anew")
     if int(version) > FORMAT_VERSION:
         raise ModelError(
-            f"{name}: written by lmkit {metadata.get('lmkit_version')} in format {version}; this lmkit reads formats up to "
-            f"{FORMAT_VERSION}: upgrade it"
+            f"{name}: written by lmkit {metadata.get('lmkit_version')} in format {version}; "
+            f"this lmkit reads formats up to {FORMAT_VERSION}: upgrade it"
         )
 
 
@@ -348,6 +327,4 @@ def _check_places(name: str, entries: dict[str, dict], size: int) -> None:
             raise ModelError(f"{name}: the tensors in the file overlap or leave gaps; train the model anew")
         at = end
     if at != size:
-        raise ModelError(
-            f"{name}: the file has {size - at} bytes too many; get the file again or train the model anew"
-        )
+        raise ModelError(f"{name}: the file has {size - at} bytes too many; get the file again or train the model anew")

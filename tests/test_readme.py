@@ -30,8 +30,7 @@ def folder(tmp_path_factory):
 def commands():
     """Yield each command of the console blocks with the output shown under it."""
     for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL):
-        for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE):
-            yield command, shown
+        yield from re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE)
 
 
 def test_readme_commands_run_and_print_what_is_shown(folder):
@@ -45,7 +44,9 @@ def test_readme_commands_run_and_print_what_is_shown(folder):
     for command, shown in commands():
         if shutil.which("gzip") is None and "gzip" in command:
             continue
-        done = subprocess.run(["bash", "-o", "pipefail", "-c", command], cwd=folder, env=env, capture_output=True, text=True)
+        done = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", command], cwd=folder, env=env, capture_output=True, text=True
+        )
         assert done.returncode in ((0, 141) if "| head" in command else (0,)), (command, done.stderr)
         assert "Error" not in done.stderr, (command, done.stderr)
         if shown:

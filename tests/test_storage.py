@@ -391,8 +391,7 @@ CONFIGS = {
 def test_models_whose_settings_make_no_sense(what, trained, path):
     model = trained.language_model
     storage.save(path, "ngram", {"config": CONFIGS[what], **model.text.metadata()}, model.tensors())
-    with pytest.raises(ModelError):
-        lmkit.load(path)
+    refused(path, "settings|numbers of n-grams|expected uint32")
 
 
 @pytest.mark.parametrize(
@@ -410,8 +409,7 @@ def test_models_with_other_tensors(name, change, trained, path):
             "shorter": tensor[:-1], "other type": tensor.astype(np.int32), "other shape": tensor.reshape(1, -1),
         }[change]  # fmt: skip
     storage.save(path, "ngram", {"config": model.config(), **model.text.metadata()}, tensors)
-    with pytest.raises(ModelError):
-        lmkit.load(path)
+    refused(path, "missing|expected|damaged vocabulary|do not fit")
 
 
 # Bytes that changed

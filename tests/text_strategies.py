@@ -31,7 +31,6 @@ texts = (
     .map(_as_bytes_say)
 )
 raw_bytes = st.binary(max_size=60) | st.lists(
-    st.sampled_from([piece.encode("utf-8", "surrogateescape") for piece in PIECES])
-    | st.binary(min_size=1, max_size=4),
+    st.sampled_from([piece.encode("utf-8", "surrogateescape") for piece in PIECES]) | st.binary(min_size=1, max_size=4),
     max_size=40,
 ).map(b"".join)

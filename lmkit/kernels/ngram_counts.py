@@ -11,7 +11,17 @@ import numpy as np
 from lmkit.kernels import helper, kernel
 from lmkit.kernels.memory import atomic_increment, prefetch
 
-__all__ = ["count_levels", "first_words", "invert", "link_level", "measure", "refine", "sort_positions", "suffix_ranks", "words_left"]
+__all__ = [
+    "count_levels",
+    "first_words",
+    "invert",
+    "link_level",
+    "measure",
+    "refine",
+    "sort_positions",
+    "suffix_ranks",
+    "words_left",
+]
 
 _AHEAD = 32  # elements between asking for a cache line and using it
 _INSERTION = 20  # below this many keys insertion sort wins
@@ -20,7 +30,7 @@ _RADIX = 2048  # above this many keys a radix sort wins over quicksort
 
 @kernel
 def first_words(ids, vocabulary_size):
-    """Count the positions by the first word of their n-grams: int64 (V + 1,), starts of the V ranges in the sorted order."""
+    """Return where the range of each first word starts in the sorted order, int64 (V + 1,)."""
     starts = np.zeros(vocabulary_size + 1, np.int64)
     first = np.int64(1)
     for p in range(ids.size):
@@ -44,7 +54,7 @@ def _insertion_sort(keys, values, base, low, high):
 
 @helper
 def _radix_sort(keys, values, base, n, key_bits, spare_keys, spare_values, places):
-    """Sort by the low `key_bits` bits, eight at a time, least significant first; bytes that are all equal cost no pass."""
+    """Sort by the low `key_bits` bits, eight at a time, least significant first; equal bytes cost no pass."""
     for shift in range(0, key_bits, 8):
         for d in range(256):
             places[d] = 0
@@ -172,7 +182,11 @@ def sort_positions(ids, starts, low, high, width, bits, ranks, shared):
         longest = max(longest, starts[w + 1] - starts[w])
     keys = np.empty(longest, np.uint64)
     stack = np.empty((64, 2), np.int64)
-    spare_keys, spare_ranks, places = np.empty(longest, np.uint64), np.empty(longest, np.uint32), np.empty(256, np.int64)
+    spare_keys, spare_ranks, places = (
+        np.empty(longest, np.uint64),
+        np.empty(longest, np.uint32),
+        np.empty(256, np.int64),
+    )
     for w in range(low, high):
         run = starts[w]
         second = np.int64(-1)
@@ -197,7 +211,11 @@ def refine(ids, starts, low, high, depth, width, bits, ranks, shared):
         longest = max(longest, starts[w + 1] - starts[w])
     keys = np.empty(longest, np.uint64)
     stack = np.empty((64, 2), np.int64)
-    spare_keys, spare_ranks, places = np.empty(longest, np.uint64), np.empty(longest, np.uint32), np.empty(256, np.int64)
+    spare_keys, spare_ranks, places = (
+        np.empty(longest, np.uint64),
+        np.empty(longest, np.uint32),
+        np.empty(256, np.int64),
+    )
     i = starts[low]
     while i < starts[high]:
         run = i
@@ -241,7 +259,7 @@ def invert(ranks, begin, end, places):
 
 @kernel
 def suffix_ranks(ranks, places, begin, end, suffixes):
-    """Write the rank of each position's successor: within one first word these climb, so later reads are nearly in order."""
+    """Write the rank of each position's successor; within one first word they climb, which later reads profit from."""
     for i in range(begin, end):
         if i + _AHEAD < end:
             prefetch(places, np.int64(ranks[i + _AHEAD]) + 1)

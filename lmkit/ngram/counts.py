@@ -64,7 +64,7 @@ def in_threads(threads: int, function: Callable, arguments: list[tuple]) -> list
 
 
 def sort_text(ids: np.ndarray, order: int, vocabulary_size: int, threads: int = 1) -> Sorted:
-    """Sort the positions of a text (ids with `</s>` at each sentence's end) for n-grams up to an order of at least 2."""
+    """Sort the positions of a text (ids, `</s>` at each sentence's end) for n-grams up to an order of 2 or more."""
     positions = len(ids)
     if positions > MAX_TOKENS:
         raise CorpusError(f"the corpus has {positions} tokens; an n-gram model holds at most {MAX_TOKENS}")
@@ -184,7 +184,9 @@ def link_levels(
     )
     sizes = [1, v, *(int(n) for n in per_range.sum(axis=0)[2:])]
     if sum(sizes) >= 2**32:
-        raise CorpusError(f"{sum(sizes)} distinct n-grams; a model holds fewer than 2**32: lower --order or raise --cutoffs")
+        raise CorpusError(
+            f"{sum(sizes)} distinct n-grams; a model holds fewer than 2**32: lower --order or raise --cutoffs"
+        )
     internal = sum(sizes[:-1])
     nodes = np.zeros((internal + 1, INTERNAL_COLUMNS), np.uint32)
     leaves = np.zeros((sizes[-1], LEAF_COLUMNS), np.uint32)
@@ -217,7 +219,8 @@ def link_levels(
             kernels.link_level,
             [
                 (
-                    k, b, e, *bos_range, int(firsts[r]), text.ids, text.ranks, text.shared, text.lengths, suffixes, parents, owned_buffer,
+                    k, b, e, *bos_range, int(firsts[r]), text.ids, text.ranks, text.shared, text.lengths,
+                    suffixes, parents, owned_buffer,
                     nodes, lower, lower_offset, adjusted,
                     not adjusted or is_top, cutoffs[k - 1], first - sizes[k - 1], dropped[k - 1], excluded,
                     dropped[k][firsts[r] - first : firsts[r + 1] - first],

@@ -61,16 +61,21 @@ class NGramModel(LanguageModel):
 
     def log_probs(self, state: np.ndarray) -> np.ndarray:
         rows = np.empty((len(state), self.vocabulary_size), np.float32)
-        ngram_query.log_prob_rows(
-            self.trie.nodes, self.trie.leaves, self.order, self._uniform, read_only(state), rows
-        )
+        ngram_query.log_prob_rows(self.trie.nodes, self.trie.leaves, self.order, self._uniform, read_only(state), rows)
         return rows
 
     def advance(self, state: np.ndarray, ids: np.ndarray) -> np.ndarray:
         after = np.empty(len(state), np.uint32)
         ids = read_only(np.asarray(ids, np.int32))
         ngram_query.advance(
-            self.trie.nodes, self.trie.leaves, self.order, self.vocabulary_size, self._begin, read_only(state), ids, after
+            self.trie.nodes,
+            self.trie.leaves,
+            self.order,
+            self.vocabulary_size,
+            self._begin,
+            read_only(state),
+            ids,
+            after,
         )
         return after
 
@@ -101,7 +106,13 @@ class NGramModel(LanguageModel):
             self.threads,
             ngram_query.score_pieces,
             [
-                (*shared, read_only(ids.ravel()), *(a[p[0] : p[-1] + 1] for a in pieces[:4]), out, after[p[0] : p[-1] + 1])
+                (
+                    *shared,
+                    read_only(ids.ravel()),
+                    *(a[p[0] : p[-1] + 1] for a in pieces[:4]),
+                    out,
+                    after[p[0] : p[-1] + 1],
+                )
                 for p in parts
             ],
         )
@@ -112,9 +123,7 @@ class NGramModel(LanguageModel):
         size = max(32 * self.order, -(-length * streams // 32))
         return np.arange(0, length, size)
 
-    def draw(
-        self, state: np.ndarray, t: int, uniforms: Uniforms, banned: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def draw(self, state: np.ndarray, t: int, uniforms: Uniforms, banned: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         streams = len(state)
         ids = np.empty((streams, t), np.int32)
         done = np.zeros(streams, np.int64)
@@ -146,7 +155,7 @@ class NGramModel(LanguageModel):
         state[:] = after
 
     def _draw_from_row(self, state, uniforms, forbidden, stream):
-        """Draw one token from the renormalised full distribution; where nothing is left of it, from the shorter context's."""
+        """Draw a token from the renormalised full distribution; if nothing is left of it, from the shorter one."""
         one = Uniforms(uniforms.keys[stream : stream + 1], uniforms.counters[stream : stream + 1])
         u = one.floats()[0]
         uniforms.counters[stream] = one.counters[0]
@@ -187,7 +196,10 @@ class NGramModel(LanguageModel):
         ModelError
             The file does not hold a whole n-gram model.
         """
-        text = TextLayer.from_tensors(file.tensors, file.metadata)
+        try:
+            text = TextLayer.from_tensors(file.tensors, file.metadata)
+        except ModelError as error:
+            raise ModelError(f"{file.name}: {error}") from None
         config = file.metadata.get("config")
         options = dict(config) if isinstance(config, dict) else {}
         sizes = options.pop("ngrams", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 
 from lmkit.errors import OptionError
@@ -90,7 +91,7 @@ class NGramOptions:
         listed = ",".join(map(str, cutoffs))
         if not cutoffs or cutoffs[0] != 0:
             raise OptionError(f"--cutoffs is {listed!r}; the first one, for single words, must be 0")
-        if any(a > b for a, b in zip(cutoffs, cutoffs[1:], strict=False)):
+        if any(a > b for a, b in itertools.pairwise(cutoffs)):
             raise OptionError(f"--cutoffs is {listed}; a higher order cannot have a lower cut-off")
         if len(cutoffs) > self.order:
             raise OptionError(f"--cutoffs {listed} names {len(cutoffs)} orders; the model has {self.order}")

@@ -6,6 +6,7 @@ them all. Numbers follow lmplz (Heafield et al. 2013) where the textbooks leave 
 
 from __future__ import annotations
 
+import itertools
 import warnings
 
 import numpy as np
@@ -15,7 +16,7 @@ from lmkit.kernels import ngram_estimation as kernels
 from lmkit.model import BOS, UNK
 from lmkit.ngram.counts import NOTHING, Levels, in_threads
 from lmkit.ngram.options import NGramOptions
-from lmkit.ngram.trie import BACKOFF, BEGIN, COUNT, INTERNAL_COLUMNS, LOG_P, SUFFIX, WORD, Trie
+from lmkit.ngram.trie import BACKOFF, BEGIN, COUNT, LOG_P, SUFFIX, WORD, Trie
 
 __all__ = ["DEFAULT_FALLBACK", "discounts_from_counts", "estimate"]
 
@@ -41,15 +42,14 @@ def discounts_from_counts(counts_of_counts: np.ndarray) -> tuple[float, float, f
 
 
 def _all_discounts(levels: Levels, options: NGramOptions) -> list[tuple[float, float, float]]:
-    found = [
-        discounts_from_counts(kernels.counts_of_counts(levels.level(k))) for k in range(1, options.order + 1)
-    ]
+    found = [discounts_from_counts(kernels.counts_of_counts(levels.level(k))) for k in range(1, options.order + 1)]
     failed = [k for k, d in enumerate(found, start=1) if d is None]
     fallback = options.discount_fallback or DEFAULT_FALLBACK
     if failed and options.discount_fallback is None:
         warnings.warn(
             f"the counts of counts of order {', '.join(map(str, failed))} yield no Kneser-Ney discounts (a small or "
-            f"repetitive corpus?): using {', '.join(f'{d:g}' for d in fallback)}; --discount-fallback D1,D2,D3 sets others",
+            f"repetitive corpus?): using {', '.join(f'{d:g}' for d in fallback)}; "
+            "--discount-fallback D1,D2,D3 sets others",
             LmkitWarning,
             stacklevel=2,
         )
@@ -139,7 +139,7 @@ def estimate(levels: Levels, options: NGramOptions) -> tuple[Trie, dict]:
             work, extra = kernels.modified_kneser_ney, (np.array([0.0, *discounts[k - 1]]),)
         else:
             work, extra = kernels.add_k, (options.k or 0.0, v - 1)
-        in_threads(options.threads, work, [(int(b), int(e), *shared, *extra) for b, e in zip(ranges, ranges[1:], strict=False)])
+        in_threads(options.threads, work, [(int(b), int(e), *shared, *extra) for b, e in itertools.pairwise(ranges)])
         first = offset
     if options.drops:
         unigrams = unigrams[levels.dropped[1] == 0]
@@ -161,7 +161,7 @@ def _finish(levels: Levels, options: NGramOptions, unigrams: np.ndarray, counts:
             kernels.finish,
             [
                 (int(b), int(e), nodes, levels.leaves if is_top else nodes, internal if is_top else 0, not is_top)
-                for b, e in zip(ranges, ranges[1:], strict=False)
+                for b, e in itertools.pairwise(ranges)
             ],
         )
         first += len(records)

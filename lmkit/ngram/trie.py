@@ -96,7 +96,9 @@ class Trie:
             A tensor is missing or has another shape or type than `sizes` and the vocabulary call for.
         """
         if len(sizes) < 2 or any(type(s) is not int or s < 0 for s in sizes) or sizes[:2] != [1, vocabulary_size]:
-            raise ModelError(f"{name}: the numbers of n-grams {sizes} do not fit {vocabulary_size} words; train it anew")
+            raise ModelError(
+                f"{name}: the numbers of n-grams {sizes} do not fit {vocabulary_size} words; train it anew"
+            )
         expected = {
             "ngram.nodes": (sum(sizes[:-1]) + 1, INTERNAL_COLUMNS),
             "ngram.leaves": (sizes[-1], LEAF_COLUMNS),

@@ -119,9 +119,7 @@ class Corpus:
         for block, size in self.padded_blocks(progress):
             yield block[:size]
 
-    def padded_blocks(
-        self, progress: Callable[[int], object] | None = None
-    ) -> Iterator[tuple[np.ndarray, int]]:
+    def padded_blocks(self, progress: Callable[[int], object] | None = None) -> Iterator[tuple[np.ndarray, int]]:
         """Yield blocks with slack behind them for the kernels, and their sizes."""
         ahead: queue.Queue = queue.Queue(2)
         stop = threading.Event()

@@ -38,14 +38,10 @@ class TextLayer:
     b'to be or <unk>\\n'
     """
 
-    def __init__(
-        self, settings: TextSettings, vocabulary: Vocabulary, unicode_version: str = UNICODE_VERSION
-    ):
+    def __init__(self, settings: TextSettings, vocabulary: Vocabulary, unicode_version: str = UNICODE_VERSION):
         self.settings, self.vocabulary, self.unicode_version = settings, vocabulary, unicode_version
 
-    def encode_corpus(
-        self, corpus: Corpus, progress: Callable[[int], object] | None = None
-    ) -> Iterator[Encoded]:
+    def encode_corpus(self, corpus: Corpus, progress: Callable[[int], object] | None = None) -> Iterator[Encoded]:
         """Yield the ids of a text, block by block; the last is its `</s>` where none stands at its end yet.
 
         `progress` is called with the size in bytes of each block.

@@ -84,7 +84,6 @@ class TokenTable:
             self._reserve(len(starts), int(starts[-1]) + max(int(lengths[-1]), 0) - int(starts[0]))
         ids = np.empty(len(starts), np.int32)
         self.size = kernels.intern(
-            block, starts, lengths, self.slots, self.pool, self.offsets, self.size, SECRET, add, self.keys,
-            ids
+            block, starts, lengths, self.slots, self.pool, self.offsets, self.size, SECRET, add, self.keys, ids
         )
         return ids

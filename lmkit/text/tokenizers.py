@@ -94,9 +94,7 @@ class Spelling:
             kernels.token_kinds(vocabulary.pool, vocabulary.offsets, character_classes(), self.kinds)
         self.kinds[:3] = word, fill, newline if end else fill
         reserved = b"<unk>" + end
-        self.pool = np.concatenate(
-            [np.frombuffer(reserved, np.uint8), vocabulary.pool[vocabulary.offsets[3] :]]
-        )
+        self.pool = np.concatenate([np.frombuffer(reserved, np.uint8), vocabulary.pool[vocabulary.offsets[3] :]])
         self.offsets = vocabulary.offsets + (len(reserved) - vocabulary.offsets[3])
         self.offsets[:4] = 0, 5, 5, len(reserved)
         self.longest = max(vocabulary.longest, len(reserved))

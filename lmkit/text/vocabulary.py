@@ -154,10 +154,7 @@ class Vocabulary:
     def tokens(self) -> list[str]:
         """Return all tokens in the order of their ids."""
         data, offsets = self.pool.tobytes(), self.offsets.tolist()
-        return [
-            data[start:end].decode("utf-8", "surrogateescape")
-            for start, end in itertools.pairwise(offsets)
-        ]
+        return [data[start:end].decode("utf-8", "surrogateescape") for start, end in itertools.pairwise(offsets)]
 
     def id(self, token: str | bytes) -> int | None:
         """Return the id of a token, or None where it is out of vocabulary. `</s>` and so on have ids, too."""

@@ -1,4 +1,4 @@
-"""What `make bench` prints: lmkit's speed, memory and waiting times, beside KenLM's where `$KENLM_BIN` has its programs.
+"""What `make bench` prints: the speed, memory and waiting times of lmkit, beside those of KenLM in `$KENLM_BIN`.
 
     make bench TEXT=corpus.txt          # one sentence a line, tokens between blanks; 100 MB make the figures stable
     KENLM_BIN=/opt/kenlm/bin make bench TEXT=corpus.txt
@@ -93,7 +93,9 @@ def training(text: Path, folder: Path, kenlm: Path | None, runs: int) -> None:
     for name, values in found.items():
         report(f"{name}: text to saved 5-gram", walls[name], "s", walls.get("lmplz") if name == "lmkit" else None)
         report(f"{name}: peak memory", [memory for _, memory in values], "MiB")
-    facts = json.loads(subprocess.run([*LMKIT, "info", str(model), "--format", "json"], check=True, capture_output=True).stdout)
+    facts = json.loads(
+        subprocess.run([*LMKIT, "info", str(model), "--format", "json"], check=True, capture_output=True).stdout
+    )
     size = model.stat().st_size
     ngrams = sum(facts["config"]["ngrams"][1:])
     print(f"{'model file':58s} {size / 1e6:9.1f} MB, {ngrams} n-grams, {size / ngrams:.1f} bytes an n-gram", flush=True)
@@ -169,7 +171,7 @@ def main() -> None:
     os.environ["PYTHONPATH"] = str(ROOT)
     parts = options.parts or ["training", "scoring", "drawing", "waiting"]
     print(f"# {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {options.text.name}, "
-          f"{options.text.stat().st_size / 1e6:.1f} MB, medians of {options.runs} [min - max]; x: ratio to KenLM")  # fmt: skip
+          f"{options.text.stat().st_size / 1e6:.1f} MB, of {options.runs} [min - max]; x: to KenLM")  # fmt: skip
     with tempfile.TemporaryDirectory(dir=os.environ.get("LMKIT_BENCH_FOLDER")) as name:
         folder = Path(name)
         if "training" in parts or "scoring" in parts or "drawing" in parts:

@@ -160,7 +160,7 @@ def test_missing_network_is_told_in_one_line(tmp_path, capsys, monkeypatch):
 
 def test_text_with_a_wrong_checksum_is_refused_before_it_is_written(tmp_path):
     entry = {**COMMITTED["the-tide-mill"], "train_sha256": "0" * 64}
-    with pytest.raises(fetch.CorpusError, match="the-tide-mill.train.txt: sha256 is"):
+    with pytest.raises(fetch.CorpusError, match=r"the-tide-mill\.train\.txt: sha256 is"):
         fetch.build("the-tide-mill", entry, tmp_path)
     assert not (tmp_path / "the-tide-mill.train.txt").exists()
 

@@ -79,10 +79,10 @@ def test_one_token_at_a_time_is_the_same_state(model):
 @pytest.mark.parametrize("length", [PIECE - 1, 2 * PIECE - 1, 2 * PIECE, 2 * PIECE + 1, 3 * PIECE + 5])
 def test_long_texts_are_cut_into_pieces_unseen(smoothing, length):
     model = a_model(smoothing, 4)
-    ids = some_ids(model, (1, length), seed=2)
+    ids = some_ids(model, (2, length), seed=2)
     model.threads = 1
-    whole, after = model.score(model.begin(), ids)
-    state, parts = model.begin(), []
+    whole, after = model.score(model.begin(2), ids)
+    state, parts = model.begin(2), []
     for part in np.split(ids, range(1000, length, 1000), axis=1):
         log_p, state = model.score(state, part)
         parts.append(log_p)
@@ -90,7 +90,7 @@ def test_long_texts_are_cut_into_pieces_unseen(smoothing, length):
     np.testing.assert_array_equal(after, state)
     for threads in (2, 3):
         model.threads = threads
-        log_p, state = model.score(model.begin(), ids)
+        log_p, state = model.score(model.begin(2), ids)
         same_bits(log_p, whole)
         np.testing.assert_array_equal(state, after)
 

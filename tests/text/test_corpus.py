@@ -109,9 +109,7 @@ def test_a_pipe_that_trickles():
     thread.join()
 
 
-@pytest.mark.parametrize(
-    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "gb18030"]
-)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "gb18030"])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_encodings_and_byte_order_marks(encoding, mark, monkeypatch):
     """The first mark goes; the second, where Python's encoder adds one of its own, is text."""
@@ -145,9 +143,7 @@ def test_a_line_longer_than_a_block(monkeypatch):
 
 
 @given(before=st.lists(st.sampled_from(["a", "\n", "\u00e9", "\u4e2d"])).map("".join), mark=st.booleans())
-@pytest.mark.parametrize(
-    "bad", [b"\xff", b"\xc3", b"\xe4\xb8", b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80"]
-)
+@pytest.mark.parametrize("bad", [b"\xff", b"\xc3", b"\xe4\xb8", b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80"])
 def test_an_invalid_byte_is_named(bad, before, mark):
     head = codecs.BOM_UTF8 * mark + before.encode()
     with pytest.raises(CorpusError) as caught:
