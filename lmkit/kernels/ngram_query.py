@@ -7,46 +7,21 @@ suffix links takes at most `order` steps.
 import numpy as np
 
 from lmkit.kernels import helper, kernel
-from lmkit.kernels.memory import prefetch
+from lmkit.kernels.ngram_walk import (
+    DIRECT,
+    ask_context,
+    ask_range,
+    children,
+    find_child,
+    first_child,
+    narrow,
+    node_with_children,
+    record,
+)
 
 __all__ = ["advance", "count_rows", "log_prob_rows", "score_pieces"]
 
 _LANES = 20  # pieces that are scored in turns: while one waits for memory, the others work
-_DIRECT = 16  # so few records lie in one or two cache lines: search them without waiting again
-
-
-@helper
-def _children(nodes, leaves, c):
-    """Return the range of children of context c, clamped to one level's array."""
-    internal = nodes.shape[0] - 1
-    low, high = np.int64(nodes[c, 4]), np.int64(nodes[c + 1, 4])
-    high = min(high, internal if low < internal else internal + leaves.shape[0])
-    return low, high
-
-
-@helper
-def _find(nodes, leaves, low, high, word):
-    """Return the child in [low, high) with this word, or 0, which is nobody's child."""
-    internal = nodes.shape[0] - 1
-    while low < high:
-        middle = (low + high) >> 1
-        found = np.int64(nodes[middle, 0] if middle < internal else leaves[middle - internal, 0])
-        if found == word:
-            return middle
-        if found < word:
-            low = middle + 1
-        else:
-            high = middle
-    return np.int64(0)
-
-
-@helper
-def _context(nodes, node):
-    """Return the node itself where it has children, else the context its link leads to; clamped."""
-    node = min(np.int64(node), nodes.shape[0] - 2)
-    if nodes[node, 4] == nodes[node + 1, 4]:
-        return min(np.int64(nodes[node, 1]), nodes.shape[0] - 2)
-    return node
 
 
 @helper
@@ -54,8 +29,8 @@ def _state_of(nodes, leaves, child):
     """Return the state in which the prediction after this n-gram is made."""
     internal = nodes.shape[0] - 1
     if child < internal:
-        return _context(nodes, child)
-    return _context(nodes, leaves[child - internal, 1])
+        return node_with_children(nodes, child)
+    return node_with_children(nodes, leaves[child - internal, 1])
 
 
 @kernel
@@ -73,8 +48,8 @@ def advance(nodes, leaves, order, vocabulary_size, begin_state, states, ids, aft
         for _ in range(order):
             if c == 0:
                 break
-            low, high = _children(nodes, leaves, c)
-            child = _find(nodes, leaves, low, high, word)
+            low, high = children(nodes, leaves, c)
+            child = find_child(nodes, leaves, low, high, word)
             if child:
                 break
             c = min(np.int64(nodes[c, 1]), nodes.shape[0] - 2)
@@ -99,7 +74,7 @@ def log_prob_rows(nodes, leaves, order, uniform, states, rows):
         for _ in range(order):
             if c == 0:
                 break
-            low, high = _children(nodes, leaves, c)
+            low, high = children(nodes, leaves, c)
             if low < high or node_floats[c, 5] != 0.0:
                 path[n] = c
                 n += 1
@@ -118,7 +93,7 @@ def log_prob_rows(nodes, leaves, order, uniform, states, rows):
             weight = 0.0
             for k in range(j):
                 weight += node_floats[path[k], 5]
-            low, high = _children(nodes, leaves, path[j])
+            low, high = children(nodes, leaves, path[j])
             for child in range(low, high):
                 if child < internal:
                     word, log_p = np.int64(nodes[child, 0]), node_floats[child, 2]
@@ -134,78 +109,11 @@ def count_rows(nodes, leaves, counts, states, rows):
     """Write how often each word followed the context of each state in training: int64 rows (n, V)."""
     for i in range(states.size):
         rows[i] = 0
-        low, high = _children(nodes, leaves, min(np.int64(states[i]), nodes.shape[0] - 2))
+        low, high = children(nodes, leaves, min(np.int64(states[i]), nodes.shape[0] - 2))
         for child in range(low, high):
             word = np.int64(nodes[child, 0] if child < nodes.shape[0] - 1 else leaves[child - nodes.shape[0] + 1, 0])
             if word < rows.shape[1]:
                 rows[i, word] = counts[child]
-
-
-@helper
-def _ask_context(nodes, c):
-    """Ask for what `_children` reads: two cache lines more often than one."""
-    prefetch(nodes, c * 6 + 1)
-    prefetch(nodes, c * 6 + 10)
-
-
-@helper
-def _record(nodes, leaves, node, column):
-    internal = nodes.shape[0] - 1
-    return np.int64(nodes[node, column] if node < internal else leaves[node - internal, column])
-
-
-@helper
-def _ask_range(nodes, leaves, low, high):
-    """Ask for what `_narrow` will read of [low, high), or, where that is little, for all of it."""
-    internal = nodes.shape[0] - 1
-    n = high - low
-    if low < internal:
-        if n > _DIRECT:
-            prefetch(nodes, (low + (n >> 5)) * 6)
-            prefetch(nodes, (low + (n >> 3)) * 6)
-            prefetch(nodes, (low + (n >> 1)) * 6)
-        else:
-            for at in range(low * 6, high * 6, 16):
-                prefetch(nodes, at)
-            prefetch(nodes, high * 6 - 3)
-    else:
-        if n > _DIRECT:
-            prefetch(leaves, (low + (n >> 5) - internal) * 4)
-            prefetch(leaves, (low + (n >> 3) - internal) * 4)
-            prefetch(leaves, (low + (n >> 1) - internal) * 4)
-        else:
-            for at in range((low - internal) * 4, (high - internal) * 4, 16):
-                prefetch(leaves, at)
-            prefetch(leaves, (high - internal) * 4 - 1)
-
-
-@helper
-def _narrow(nodes, leaves, column, target, low, high):
-    """Keep the part of [low, high) that holds the first record whose (climbing) column reaches the target.
-
-    Children stand by frequency, and frequent ones are asked for more often: the cuts at 1/32, 1/8 and 1/2 need about
-    half the steps of even ones.
-    """
-    n = high - low
-    middle = low + (n >> 3)
-    if _record(nodes, leaves, middle, column) >= target:
-        high = middle + 1
-        middle = low + (n >> 5)
-    else:
-        middle, low = low + (n >> 1), middle + 1
-    if _record(nodes, leaves, middle, column) >= target:
-        high = middle + 1
-    else:
-        low = middle + 1
-    return low, high
-
-
-@helper
-def _first(nodes, leaves, column, target, low, high):
-    """Return the first record in [low, high) whose column reaches the target, else high."""
-    while low < high and _record(nodes, leaves, low, column) < target:
-        low += 1
-    return low
 
 
 @kernel
@@ -249,7 +157,7 @@ def score_pieces(
         while lane < lanes:
             at = position[lane]
             if at >= ends[piece[lane]]:
-                after[piece[lane]] = _context(nodes, context[lane])
+                after[piece[lane]] = node_with_children(nodes, context[lane])
                 if upcoming < pieces:
                     piece[lane] = upcoming
                     position[lane] = begins[upcoming]
@@ -272,19 +180,19 @@ def score_pieces(
                 if c == 0:
                     child = 1 + word
                 else:
-                    low[lane], high[lane] = _children(nodes, leaves, c)
+                    low[lane], high[lane] = children(nodes, leaves, c)
                     if low[lane] < high[lane]:
-                        _ask_range(nodes, leaves, low[lane], high[lane])
+                        ask_range(nodes, leaves, low[lane], high[lane])
                         lane += 1
                         continue
             else:
-                if high[lane] - low[lane] > _DIRECT:
-                    low[lane], high[lane] = _narrow(nodes, leaves, 0, word, low[lane], high[lane])
-                    _ask_range(nodes, leaves, low[lane], high[lane])
+                if high[lane] - low[lane] > DIRECT:
+                    low[lane], high[lane] = narrow(nodes, leaves, 0, word, low[lane], high[lane])
+                    ask_range(nodes, leaves, low[lane], high[lane])
                     lane += 1
                     continue
-                at_child = _first(nodes, leaves, 0, word, low[lane], high[lane])
-                if at_child < high[lane] and _record(nodes, leaves, at_child, 0) == word:
+                at_child = first_child(nodes, leaves, 0, word, low[lane], high[lane])
+                if at_child < high[lane] and record(nodes, leaves, at_child, 0) == word:
                     child = at_child
             high[lane] = -1
             if child:
@@ -312,5 +220,5 @@ def score_pieces(
                 steps[lane] += 1
                 state = min(np.int64(nodes[c, 1]), last) if steps[lane] <= order else np.int64(0)
             context[lane] = state
-            _ask_context(nodes, state)
+            ask_context(nodes, state)
             lane += 1

@@ -1,19 +1,15 @@
-"""Rolling the weighted die of an n-gram model without looking at the vocabulary. Records: see `lmkit.ngram.trie`.
-
-Kernels that call each other share a file, so the small helpers here have twins in `ngram_query`.
-"""
+"""Rolling the weighted die of an n-gram model without looking at the vocabulary. Records: see `lmkit.ngram.trie`."""
 
 import math
 
 import numpy as np
 
 from lmkit.kernels import helper, kernel
-from lmkit.kernels.memory import prefetch
+from lmkit.kernels.ngram_walk import DIRECT, ask_context, ask_range, children, first_child, narrow, record
 
 __all__ = ["draw"]
 
 _LANES = 32  # streams that are drawn in turns: while one waits for memory, the others work
-_DIRECT = 16  # so few records lie in one or two cache lines: search them without waiting again
 _REJECTIONS = 16  # of banned tokens, until the caller has to draw from the full distribution
 
 _OPEN, _PICK, _SEEK, _MATCH = range(4)
@@ -26,81 +22,6 @@ def _bits(key, counter):
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
-
-
-@helper
-def _children(nodes, leaves, c):
-    """Return the range of children of context c, clamped to one level's array; node 0 is nobody's child."""
-    internal = nodes.shape[0] - 1
-    low, high = max(np.int64(nodes[c, 4]), 1), np.int64(nodes[c + 1, 4])
-    return low, min(high, internal if low < internal else internal + leaves.shape[0])
-
-
-@helper
-def _record(nodes, leaves, node, column):
-    internal = nodes.shape[0] - 1
-    return np.int64(nodes[node, column] if node < internal else leaves[node - internal, column])
-
-
-@helper
-def _ask_context(nodes, c):
-    """Ask for what `_children` reads: two cache lines more often than one."""
-    prefetch(nodes, c * 6 + 1)
-    prefetch(nodes, c * 6 + 10)
-
-
-@helper
-def _ask_range(nodes, leaves, low, high):
-    """Ask for what `_narrow` will read of [low, high), or, where that is little, for all of it."""
-    internal = nodes.shape[0] - 1
-    n = high - low
-    if low < internal:
-        if n > _DIRECT:
-            prefetch(nodes, (low + (n >> 5)) * 6)
-            prefetch(nodes, (low + (n >> 3)) * 6)
-            prefetch(nodes, (low + (n >> 1)) * 6)
-        else:
-            for at in range(low * 6, high * 6, 16):
-                prefetch(nodes, at)
-            prefetch(nodes, high * 6 - 3)
-    else:
-        if n > _DIRECT:
-            prefetch(leaves, (low + (n >> 5) - internal) * 4)
-            prefetch(leaves, (low + (n >> 3) - internal) * 4)
-            prefetch(leaves, (low + (n >> 1) - internal) * 4)
-        else:
-            for at in range((low - internal) * 4, (high - internal) * 4, 16):
-                prefetch(leaves, at)
-            prefetch(leaves, (high - internal) * 4 - 1)
-
-
-@helper
-def _narrow(nodes, leaves, column, target, low, high):
-    """Keep the part of [low, high) that holds the first record whose (climbing) column reaches the target.
-
-    Children stand by frequency, and frequent ones are asked for more often: the cuts at 1/32, 1/8 and 1/2 need about
-    half the steps of even ones.
-    """
-    n = high - low
-    middle = low + (n >> 3)
-    if _record(nodes, leaves, middle, column) >= target:
-        high = middle + 1
-        middle = low + (n >> 5)
-    else:
-        middle, low = low + (n >> 1), middle + 1
-    if _record(nodes, leaves, middle, column) >= target:
-        high = middle + 1
-    else:
-        low = middle + 1
-    return low, high
-
-
-@helper
-def _first(nodes, leaves, column, target, low, high):
-    """Return the first record in [low, high) whose column reaches the target, else high."""
-    while low < high and _record(nodes, leaves, low, column) < target:
-        low += 1
-    return low
 
 
 @kernel
@@ -175,7 +96,7 @@ def draw(
                     child[lane] = 1 + word[lane]
                     drawn = True
                 else:
-                    low[lane], high[lane] = _children(nodes, leaves, c)
+                    low[lane], high[lane] = children(nodes, leaves, c)
                     suffix = min(np.int64(nodes[c, 1]), last)
                     if low[lane] >= high[lane]:  # no context: on to its suffix, at no cost
                         if home[lane] == c:
@@ -185,11 +106,11 @@ def draw(
                         if roll < (1.0 - math.exp(node_floats[c, 5])) * 4294967296.0:
                             target[lane] = roll + 1  # of the cumulated masses, the first that exceeds the roll
                             phase[lane] = _PICK
-                            _ask_range(nodes, leaves, low[lane], high[lane])
+                            ask_range(nodes, leaves, low[lane], high[lane])
                             lane += 1
                             continue
-                        if high[lane] - low[lane] <= _DIRECT:
-                            _ask_range(nodes, leaves, low[lane], high[lane])  # for `_SEEK`
+                        if high[lane] - low[lane] <= DIRECT:
+                            ask_range(nodes, leaves, low[lane], high[lane])  # for `_SEEK`
                         if uniform_tail:
                             w = np.int64(((bits & np.uint64(0xFFFFFFFF)) * np.uint64(v - 1)) >> np.uint64(32))
                             word[lane] = w + 1 if w >= 1 else w
@@ -199,17 +120,17 @@ def draw(
                     context[lane] = suffix
                     steps[lane] += 1
                     if not drawn:
-                        _ask_context(nodes, suffix)
+                        ask_context(nodes, suffix)
                         lane += 1
                         continue
             elif phase[lane] == _PICK:
-                if high[lane] - low[lane] > _DIRECT:
-                    low[lane], high[lane] = _narrow(nodes, leaves, 3, target[lane], low[lane], high[lane])
-                    _ask_range(nodes, leaves, low[lane], high[lane])
+                if high[lane] - low[lane] > DIRECT:
+                    low[lane], high[lane] = narrow(nodes, leaves, 3, target[lane], low[lane], high[lane])
+                    ask_range(nodes, leaves, low[lane], high[lane])
                     lane += 1
                     continue
-                child[lane] = min(_first(nodes, leaves, 3, target[lane], low[lane], high[lane]), high[lane] - 1)
-                word[lane] = min(_record(nodes, leaves, child[lane], 0), v - 1)
+                child[lane] = min(first_child(nodes, leaves, 3, target[lane], low[lane], high[lane]), high[lane] - 1)
+                word[lane] = min(record(nodes, leaves, child[lane], 0), v - 1)
                 drawn = True
             if drawn:
                 if banned[word[lane]]:
@@ -225,13 +146,13 @@ def draw(
                     steps[lane] = 0
                     phase[lane] = _SEEK
             elif phase[lane] == _MATCH:
-                if high[lane] - low[lane] > _DIRECT:
-                    low[lane], high[lane] = _narrow(nodes, leaves, 0, word[lane], low[lane], high[lane])
-                    _ask_range(nodes, leaves, low[lane], high[lane])
+                if high[lane] - low[lane] > DIRECT:
+                    low[lane], high[lane] = narrow(nodes, leaves, 0, word[lane], low[lane], high[lane])
+                    ask_range(nodes, leaves, low[lane], high[lane])
                     lane += 1
                     continue
-                at = _first(nodes, leaves, 0, word[lane], low[lane], high[lane])
-                if at < high[lane] and _record(nodes, leaves, at, 0) == word[lane]:
+                at = first_child(nodes, leaves, 0, word[lane], low[lane], high[lane])
+                if at < high[lane] and record(nodes, leaves, at, 0) == word[lane]:
                     found = at
                 else:
                     steps[lane] += 1
@@ -243,13 +164,14 @@ def draw(
                     if c == context[lane] or c == 0 or steps[lane] > order:
                         found = child[lane]
                         break
-                    low[lane], high[lane] = _children(nodes, leaves, c)
-                    if high[lane] - low[lane] > _DIRECT:
-                        _ask_range(nodes, leaves, low[lane], high[lane])
+                    low[lane], high[lane] = children(nodes, leaves, c)
+                    if high[lane] - low[lane] > DIRECT:
+                        ask_range(nodes, leaves, low[lane], high[lane])
                         phase[lane] = _MATCH
                         break
-                    at = _first(nodes, leaves, 0, word[lane], low[lane], high[lane])  # asked for when it was rolled
-                    if at < high[lane] and _record(nodes, leaves, at, 0) == word[lane]:
+                    # Its children were asked for when it was rolled.
+                    at = first_child(nodes, leaves, 0, word[lane], low[lane], high[lane])
+                    if at < high[lane] and record(nodes, leaves, at, 0) == word[lane]:
                         found = at
                     steps[lane] += 1
                     c = c if found else min(np.int64(nodes[c, 1]), last)
@@ -269,5 +191,5 @@ def draw(
                 home[lane] = context[lane] = state
                 steps[lane] = rejections[lane] = 0
                 phase[lane] = _OPEN
-                _ask_context(nodes, state)
+                ask_context(nodes, state)
                 lane += 1

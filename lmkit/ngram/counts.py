@@ -68,6 +68,8 @@ def sort_text(ids: np.ndarray, order: int, vocabulary_size: int, threads: int = 
     positions = len(ids)
     if positions > MAX_TOKENS:
         raise CorpusError(f"the corpus has {positions} tokens; an n-gram model holds at most {MAX_TOKENS}")
+    if positions and ids[-1] != EOS:
+        raise ValueError("the text does not end with </s>, where its last n-grams end")
     ids = read_only(np.asarray(ids, np.int32))
     starts = kernels.first_words(ids, vocabulary_size)
     text = Sorted(ids, starts, *(np.empty(positions, dtype) for dtype in (np.uint32, np.uint8, np.uint8)))

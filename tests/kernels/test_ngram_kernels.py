@@ -5,8 +5,7 @@ import pytest
 
 from lmkit.kernels import ngram_counts as counting
 from lmkit.kernels import ngram_estimation as estimation
-from lmkit.kernels import ngram_query as query
-from lmkit.kernels import ngram_sampling as sampling
+from lmkit.kernels import ngram_walk as walk
 from lmkit.model import BOS, EOS
 
 BITS = 63
@@ -167,19 +166,18 @@ def tables(column, values, leaves_from):
     return nodes, leaves
 
 
-@pytest.mark.parametrize("module", [query, sampling], ids=["query", "sampling"])
 @pytest.mark.parametrize("n", [1, 2, 4, 5, 6, 7, 8, 9, 30, 333])
 @pytest.mark.parametrize("side", ["nodes", "leaves"])
-def test_searching_in_quarters_finds_the_first_that_reaches_the_target(module, n, side):
+def test_narrowing_finds_the_first_that_reaches_the_target(n, side):
     values = np.sort(np.random.default_rng(n).integers(5, 2 * n + 6, n)).astype(np.uint32)
     nodes, leaves = tables(0, values, n if side == "nodes" else 0)
     for target in range(2 * n + 8):
         low, high = 0, n
         while high - low > 4:
             before = high - low
-            low, high = module._narrow(nodes, leaves, 0, target, low, high)
+            low, high = walk.narrow(nodes, leaves, 0, target, low, high)
             assert 0 <= low <= high <= n and high - low < before
-        at = module._first(nodes, leaves, 0, target, low, high)
+        at = walk.first_child(nodes, leaves, 0, target, low, high)
         # where nothing in the range reaches the target, its end is as good as any record that does not
         assert at == np.searchsorted(values, target)
 
@@ -189,20 +187,19 @@ def test_find_is_a_dictionary():
     nodes, leaves = tables(0, words, 5)
     for word in range(25):
         expected = 2 + words[2:5].tolist().index(word) if word in words[2:5] else 0
-        assert query._find(nodes, leaves, 2, 5, word) == expected
+        assert walk.find_child(nodes, leaves, 2, 5, word) == expected
         expected = 5 + words[5:].tolist().index(word) if word in words[5:] else 0
-        assert query._find(nodes, leaves, 5, 8, word) == expected
+        assert walk.find_child(nodes, leaves, 5, 8, word) == expected
 
 
-@pytest.mark.parametrize("module", [query, sampling], ids=["query", "sampling"])
 @pytest.mark.parametrize("begin", [0, 1, 3, 5, 6, 9, 11, 12, 2**31, 2**32 - 1])
 @pytest.mark.parametrize("end", [0, 1, 4, 5, 6, 9, 11, 12, 2**31, 2**32 - 1])
-def test_children_never_leave_their_level(module, begin, end):
+def test_children_never_leave_their_level(begin, end):
     """Five nodes and six leaves: a range is empty, or within the nodes, or within the leaves, whatever it says."""
     nodes = np.zeros((6, 6), np.uint32)
     leaves = np.zeros((6, 4), np.uint32)
     nodes[2:4, 4] = begin, end
     for table in (nodes, leaves):
         table.flags.writeable = False
-    low, high = module._children(nodes, leaves, 2)
+    low, high = walk.children(nodes, leaves, 2)
     assert low >= high or 0 <= low < high <= 5 or 5 <= low < high <= 11

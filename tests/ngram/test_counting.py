@@ -182,3 +182,10 @@ def test_too_many_tokens_are_refused(monkeypatch):
     monkeypatch.setattr(counts, "MAX_TOKENS", 10)
     with pytest.raises(CorpusError, match="11 tokens"):
         counts.sort_text(np.full(11, EOS, np.int32), 2, 3)
+
+
+def test_a_text_ends_with_a_sentence_end():
+    """No kernel looks for the end of the array, only for the last `</s>`."""
+    with pytest.raises(ValueError, match="does not end with </s>"):
+        count_ngrams(np.array([3, 4, 5], np.int32), 3, 6)
+    assert [len(grams) for grams, _ in count_ngrams(np.zeros(0, np.int32), 3, 6)] == [0, 0, 0]

@@ -1,5 +1,6 @@
 """Drawing: the die rolled inside the trie falls as the full distribution says."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -156,3 +157,19 @@ def test_drawing_leaves_state_and_bans_alone():
     banned = np.array([UNK], np.int32)
     banned.flags.writeable = False
     model.draw(state, 20, dice(3), banned)
+
+
+@pytest.mark.parametrize("above", [0, 1])
+def test_the_child_is_the_first_whose_mass_exceeds_the_roll(above):
+    """`a b`, `a c`: with the mass of "b" set to exactly the roll, "c" comes; with one more, "b" does."""
+    ids = np.array([3, 4, 2, 3, 5, 2], np.int32)
+    model = model_of(ids, 6, order=2, smoothing="mle")
+    after_a = model.advance(model.begin(), np.array([3], np.int32))
+    roll = int(dice(1).bits()[0] >> np.uint64(32))
+    begin = int(model.trie.nodes[after_a[0], 4]) - model.trie.internal
+    leaves = model.trie.leaves.copy()
+    assert leaves[begin : begin + 2, 0].tolist() == [4, 5]
+    leaves[begin, 3] = roll + above
+    model.trie = dataclasses.replace(model.trie, leaves=leaves)
+    drawn, _ = model.draw(after_a, 1, dice(1), NOTHING)
+    assert drawn[0, 0] == (4 if above else 5)
