@@ -5,7 +5,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-__all__ = ["atomic_increment", "load64", "prefetch"]
+__all__ = ["atomic_increment", "load64", "prefetch", "store64"]
 
 
 def _address(context, builder, array_type, array, index):
@@ -38,6 +38,18 @@ def load64(typingctx, array, index):
         return builder.load(builder.bitcast(pointer, ir.IntType(64).as_pointer()), align=1)
 
     return types.uint64(array, types.intp), codegen
+
+
+@intrinsic
+def store64(typingctx, array, index, value):
+    """Write a uint64 as eight bytes into a uint8 array from `index` on, at any alignment, little-endian."""
+
+    def codegen(context, builder, signature, args):
+        pointer = _address(context, builder, signature.args[0], *args[:2])
+        builder.store(args[2], builder.bitcast(pointer, ir.IntType(64).as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    return types.none(array, types.intp, types.uint64), codegen
 
 
 @intrinsic

@@ -15,13 +15,14 @@ from numba.cpython.unsafe.numbers import trailing_zeros
 from numba.extending import intrinsic, register_jitable
 
 from lmkit.kernels import kernel
-from lmkit.kernels.memory import load64
+from lmkit.kernels.memory import load64, store64
 
 __all__ = [
-    "PAD", "count_newlines", "decode", "encode_bytes", "inspect_utf8", "sentence_ends",
+    "PAD", "ROOM", "count_newlines", "decode", "encode_bytes", "inspect_utf8", "sentence_ends",
     "split_characters", "split_whitespace", "split_words", "token_kinds",
 ]  # fmt: skip
 
+ROOM = 9  # what `decode` needs beyond a token: a blank before it, and whole words to write
 PAD = 64
 
 # Classes of code points, in the order of the letters of lmkit/text/classes.py.
@@ -375,7 +376,7 @@ def encode_bytes(block, size, ends, ids, counts):
 def decode(ids, i, pool, offsets, kinds, rules, left, quoted, out):
     """Write the bytes of the tokens from number i on, while there is room, with the blanks that rules expect.
 
-    An id that is none counts as 0. Returns where to go on, the bytes written, left and quoted.
+    `out` needs ROOM bytes more than the longest token. An id that is none counts as 0. Returns where to go on, the bytes written, left and quoted.
     """
     n = 0
     while i < len(ids):
@@ -384,7 +385,7 @@ def decode(ids, i, pool, offsets, kinds, rules, left, quoted, out):
             token = 0
         start = offsets[token]
         length = offsets[token + 1] - start
-        if n + length + 1 > len(out):
+        if n + length + ROOM > len(out):
             break
         kind = np.int64(kinds[token])
         if kind != FILL:
@@ -392,8 +393,8 @@ def decode(ids, i, pool, offsets, kinds, rules, left, quoted, out):
             if expected:
                 out[n] = 32
                 n += 1
-        for k in range(length):
-            out[n + k] = pool[start + k]
+        for k in range(0, length, 8):  # whole words, as the pool is padded and out has room: most tokens take one
+            store64(out, n + k, load64(pool, start + k))
         n += length
         i += 1
     return i, n, left, quoted

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lmkit.errors import CorpusError, OptionError
-from lmkit.kernels.text import FILL, decode
+from lmkit.kernels.text import FILL, ROOM, decode
 from lmkit.kernels.vocabulary import renumber
 from lmkit.model import EOS, RESERVED, UNK
 from lmkit.text.corpus import Corpus
@@ -190,7 +190,7 @@ def _ranked(settings: TextSettings, table: TokenTable, counts: np.ndarray, order
     order = np.concatenate([np.arange(3), order])
     lengths = np.diff(table.offsets[: table.size + 1])[order]
     offsets = np.concatenate([[0], np.cumsum(lengths)])
-    pool = np.empty(int(offsets[-1]) + 1, np.uint8)
+    pool = np.empty(int(offsets[-1]) + ROOM, np.uint8)
     everything = order.astype(np.int32)
     everything.flags.writeable = False
     fill = np.full(table.size, FILL, np.uint8)
@@ -198,7 +198,7 @@ def _ranked(settings: TextSettings, table: TokenTable, counts: np.ndarray, order
     mapping = np.zeros(table.size, np.int32)
     mapping[order] = np.arange(len(order))
     counts = np.bincount(mapping, weights=counts, minlength=len(order)).astype(np.int64)
-    return TextLayer(settings, Vocabulary(pool[:-1], offsets)), counts, mapping
+    return TextLayer(settings, Vocabulary(pool[: int(offsets[-1])], offsets)), counts, mapping
 
 
 def read_vocabulary(path: str, settings: TextSettings) -> list[str]:

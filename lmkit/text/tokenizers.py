@@ -106,7 +106,7 @@ class Spelling:
         """
         ids = np.ascontiguousarray(ids, np.int32).reshape(-1).view()
         ids.flags.writeable = False
-        room = self.longest + 1
+        room = self.longest + kernels.ROOM
         out = np.empty(max(room, min(1 << 20, room * len(ids))), np.uint8)
         pieces, i, (left, quoted) = [], 0, state
         while i < len(ids):
