@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 LONGEST_BLOCK = 8192  # tokens per stream and block
-PATIENCE = 0.05  # seconds: a block that took longer is not followed by a longer one
+PATIENCE = 0.15  # seconds: a block that took longer is not followed by a longer one
 
 
 def normalise(rows: np.ndarray) -> np.ndarray:

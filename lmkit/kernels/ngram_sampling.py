@@ -9,7 +9,7 @@ from lmkit.kernels.ngram_walk import DIRECT, ask_context, ask_range, children, f
 
 __all__ = ["draw"]
 
-_LANES = 32  # streams that are drawn in turns: while one waits for memory, the others work
+_LANES = 24  # streams that are drawn in turns: while one waits for memory, the others work
 _REJECTIONS = 16  # of banned tokens, until the caller has to draw from the full distribution
 
 _OPEN, _PICK, _SEEK, _MATCH = range(4)

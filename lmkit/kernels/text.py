@@ -376,7 +376,8 @@ def encode_bytes(block, size, ends, ids, counts):
 def decode(ids, i, pool, offsets, kinds, rules, left, quoted, out):
     """Write the bytes of the tokens from number i on, while there is room, with the blanks that rules expect.
 
-    `out` needs ROOM bytes more than the longest token. An id that is none counts as 0. Returns where to go on, the bytes written, left and quoted.
+    `out` needs ROOM bytes more than the longest token. An id that is none counts as 0. Returns where to go on, the
+    bytes written, left and quoted.
     """
     n = 0
     while i < len(ids):
