@@ -124,7 +124,7 @@ def _key(ids, p, depth, width, bits):
     return key
 
 
-@helper
+@kernel(_nrt=False)
 def _close_run(keys, ranks, shared, run, end, depth, width, bits, stack, spare_keys, spare_ranks, places):
     """Sort the ranks [run, end), which share `depth` words, by their keys; write how many words neighbours share."""
     n = end - run
@@ -187,20 +187,22 @@ def sort_positions(ids, starts, low, high, width, bits, ranks, shared):
         np.empty(longest, np.uint32),
         np.empty(256, np.int64),
     )
-    for w in range(low, high):
-        run = starts[w]
-        second = np.int64(-1)
-        for i in range(starts[w], starts[w + 1]):
-            if i + _AHEAD < end:
-                prefetch(ids, np.int64(ranks[i + _AHEAD]))
-            p = np.int64(ranks[i])
-            if ids[p] != second:
-                _close_run(keys, ranks, shared, run, i, 2, width, bits, stack, spare_keys, spare_ranks, places)
-                shared[i] = 0 if i == starts[w] else 1
-                run, second = i, np.int64(ids[p])
-            keys[i - run] = _key(ids, p, 2, width, bits)
-        i = starts[w + 1]
-        _close_run(keys, ranks, shared, run, i, 2, width, bits, stack, spare_keys, spare_ranks, places)
+    w = low
+    run = base
+    second = np.int64(ids[ranks[base]]) if n else np.int64(-1)
+    for i in range(base, end + 1):
+        while w < high and i == starts[w + 1]:  # on to the next first word; some have no positions
+            w += 1
+        if i + _AHEAD < end:
+            prefetch(ids, np.int64(ranks[i + _AHEAD]))
+        p = np.int64(ranks[i]) if i < end else np.int64(0)
+        if i == end or i == starts[w] or ids[p] != second:
+            _close_run(keys, ranks, shared, run, i, 2, width, bits, stack, spare_keys, spare_ranks, places)
+            if i == end:
+                break
+            shared[i] = 0 if i == starts[w] else 1
+            run, second = i, np.int64(ids[p])
+        keys[i - run] = _key(ids, p, 2, width, bits)
 
 
 @kernel
