@@ -20,26 +20,23 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 import lmkit
-from lmkit import registry, storage
+from lmkit import arguments, registry, storage
+from lmkit.arguments import Progress, Texts
 from lmkit.errors import OptionError
 from lmkit.evaluation import Evaluation, evaluate
 from lmkit.model import LanguageModel, State
 from lmkit.sampling import sample_pieces
-from lmkit.text import Corpus, TextSettings, learn, read_vocabulary
+from lmkit.text import TextSettings
 from lmkit.uniforms import Uniforms
 
 __all__ = ["Model", "NextToken", "count", "info", "load", "next_tokens", "perplexity", "sample", "train"]
-
-Progress = Callable[[str, int, "int | None", str], None]
-Texts = Any  # a path, "-", a (name, bytes) pair, a Corpus, or a list of these
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,18 +175,13 @@ def train(
     architecture = registry.architecture(arch)
     settings = TextSettings(tokenizer=tokenizer, sentence=sentence, lowercase=lowercase, reserved=reserved)
     if limit_vocabulary is not None:
-        options["limit_vocabulary"] = tuple(_tokens(limit_vocabulary, settings))
-    choices = _choices(architecture.get("options"), arch, options)
-    corpora = _corpora(texts, encoding, errors)
-    ids, text, counts, records = learn(
-        corpora,
-        settings,
-        vocabulary=None if vocabulary is None else _tokens(vocabulary, settings),
-        vocab_size=vocab_size,
-        min_count=min_count,
-        progress=_reading(progress, corpora),
-    )
-    trained = architecture.get("train")(ids, counts, text, choices, progress=_training(progress, len(ids)))
+        options["limit_vocabulary"] = tuple(arguments.tokens(limit_vocabulary, settings))
+    choices = arguments.choices(architecture.get("options"), arch, options)
+    ids, text, counts, records = arguments.read_texts(
+        texts, settings, vocabulary=vocabulary, vocab_size=vocab_size, min_count=min_count,
+        encoding=encoding, errors=errors, progress=progress,
+    )  # fmt: skip
+    trained = architecture.get("train")(ids, counts, text, choices, progress=arguments.training(progress, len(ids)))
     record = {
         "corpora": records,
         "held_out": None,
@@ -242,7 +234,7 @@ def sample(
         n, sentences, stop as in `lmkit.sampling.sample_pieces`; temperature, top_k, top_p, min_p,
         repetition_penalty, allow_unk as in `lmkit.decoding.generate`.
     """
-    rng = generator(seed)
+    rng = arguments.generator(seed)
     samples = [bytearray() for _ in range(1 if count is None else count)]
     for piece in sample_pieces(model, count=1 if count is None else count, prompt=prompt, rng=rng, **options):
         samples[piece.stream] += piece.text
@@ -266,7 +258,7 @@ def perplexity(
     CorpusError
         If a text cannot be read, or there is nothing to score.
     """
-    evaluation = evaluate(model, _corpora(texts, encoding, errors), reset=reset)
+    evaluation = evaluate(model, arguments.corpora(texts, encoding, errors), reset=reset)
     settings = {
         "model": getattr(model, "path", None),
         **evaluation.settings,
@@ -313,14 +305,18 @@ def count(
     sentence: str | None = None,
     lowercase: bool = False,
     reserved: str = "error",
-    vocabulary: str | os.PathLike | list[str] | None = None,
-    vocab_size: int | None = None,
-    min_count: int = 1,
-    encoding: str = "utf-8",
-    errors: str = "strict",
-    progress: Progress | None = None,
+    **reading,
 ) -> tuple[dict[int, tuple[np.ndarray, np.ndarray]], Any]:
     """Count n-grams; one `<s>` stands before each sentence.
+
+    Parameters
+    ----------
+    texts, tokenizer, sentence, lowercase, reserved
+        As in `train`.
+    orders : iterable of int
+        The lengths of the n-grams.
+    reading
+        vocabulary, vocab_size, min_count, encoding, errors and progress as in `train`.
 
     Returns
     -------
@@ -341,15 +337,7 @@ def count(
     if not orders or orders[0] < 1 or orders[-1] > MAX_ORDER:
         raise OptionError(f"orders are {orders}; they must be from 1 to {MAX_ORDER}")
     settings = TextSettings(tokenizer=tokenizer, sentence=sentence, lowercase=lowercase, reserved=reserved)
-    corpora = _corpora(texts, encoding, errors)
-    ids, text, _, _ = learn(
-        corpora,
-        settings,
-        vocabulary=None if vocabulary is None else _tokens(vocabulary, settings),
-        vocab_size=vocab_size,
-        min_count=min_count,
-        progress=_reading(progress, corpora),
-    )
+    ids, text, _, _ = arguments.read_texts(texts, settings, **reading)
     tables = count_ngrams(ids, orders[-1], len(text.vocabulary))
     return {k: _most_frequent_first(*tables[k - 1]) for k in orders}, text
 
@@ -392,68 +380,6 @@ def _sizes(file):
     return sizes
 
 
-def _corpora(texts: Texts, encoding: str, errors: str) -> list[Corpus]:
-    listed = [texts] if isinstance(texts, (str, os.PathLike, Corpus)) or _is_pair(texts) else list(texts)
-    if not listed:
-        raise OptionError("no text is named: give a path, - for the standard input, or a (name, bytes) pair")
-    return [_corpus(text, encoding, errors) for text in listed]
-
-
-def _corpus(text, encoding, errors):
-    if isinstance(text, Corpus):
-        return text
-    name, data = text if _is_pair(text) else (text, None)
-    return Corpus(os.fspath(name), encoding, errors, data)
-
-
-def _is_pair(text):
-    """Whether this is a name with its bytes, or with a file of them."""
-    return isinstance(text, tuple) and len(text) == 2 and not isinstance(text[1], (str, os.PathLike, tuple, Corpus))
-
-
-def _tokens(vocabulary, settings):
-    if isinstance(vocabulary, (str, os.PathLike)):
-        return read_vocabulary(vocabulary, settings)
-    return list(vocabulary)
-
-
-def _reading(progress, corpora):
-    """Turn progress in blocks of bytes into progress in bytes; the total is known for plain files only."""
-    if progress is None:
-        return None
-    done, total = 0, 0
-    for corpus in corpora:
-        plain = os.path.isfile(corpus.name) and not corpus.name.endswith((".gz", ".bz2", ".xz"))
-        total = total + os.path.getsize(corpus.name) if plain and total is not None else None
-
-    def report(size):
-        nonlocal done
-        done += size
-        progress("reading", done, total if total and done <= total else None, "B")
-
-    return report
-
-
-def _training(progress, tokens):
-    """Turn progress in steps, each of which goes over the whole text, into progress in tokens."""
-    if progress is None:
-        return None
-    return lambda phase, done, total: progress(phase, tokens * done // total, tokens, "tokens")
-
-
-def _choices(kind, arch, options):
-    known = [field.name for field in dataclasses.fields(kind)]
-    for name in options:
-        if name not in known:
-            raise OptionError(f"{name} is no option of {arch}; it has {', '.join(known)}")
-    return kind(**options)
-
-
 def _most_frequent_first(ngrams, counts):
     order = np.argsort(-counts, kind="stable")
     return ngrams[order], counts[order]
-
-
-def generator(seed: int | None) -> np.random.Generator:
-    """Return the one source of randomness of a call; None picks a seed."""
-    return np.random.default_rng(secrets.randbits(32) if seed is None else seed)

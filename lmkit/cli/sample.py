@@ -70,7 +70,7 @@ def command(model, count, separator, prompt, seed, form, output, quiet, **choice
     if seed is None:
         seed = secrets.randbits(32)
         terminal.notice(f"Seed: {seed}", quiet)
-    from lmkit import api
+    from lmkit import api, arguments
     from lmkit.sampling import sample_pieces, shown_prompt
 
     with terminal.compile_notice(quiet):
@@ -79,7 +79,7 @@ def command(model, count, separator, prompt, seed, form, output, quiet, **choice
             loaded.language_model,
             count=count,
             prompt=prompt,
-            rng=api.generator(seed),
+            rng=arguments.generator(seed),
             log_probs=form != "text",
             **choices,
         )
