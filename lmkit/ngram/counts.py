@@ -8,8 +8,6 @@ links cost no second sort, and the adjusted count of an n-gram is the number of 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -17,8 +15,9 @@ from lmkit.errors import CorpusError
 from lmkit.kernels import ngram_counts as kernels
 from lmkit.model import BOS, EOS
 from lmkit.ngram.trie import BEGIN, COUNT, INTERNAL_COLUMNS, LEAF_COLUMNS, WORD, read_only
+from lmkit.threads import in_threads
 
-__all__ = ["Levels", "Sorted", "count_ngrams", "in_threads", "link_levels", "sort_text"]
+__all__ = ["Levels", "Sorted", "count_ngrams", "link_levels", "sort_text"]
 
 NOTHING = np.zeros(0, np.uint8)
 MAX_TOKENS = 2**32 - 64
@@ -54,13 +53,6 @@ class Sorted:
         ends[-1] = len(self.starts) - 1
         begins = np.concatenate([[0], ends[:-1]])
         return [(int(b), int(e)) for b, e in zip(begins, ends, strict=True) if b < e]
-
-
-def in_threads(threads: int, function: Callable, arguments: list[tuple]) -> list:
-    if threads == 1 or len(arguments) == 1:
-        return [function(*a) for a in arguments]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(lambda a: function(*a), arguments))
 
 
 def sort_text(ids: np.ndarray, order: int, vocabulary_size: int, threads: int = 1) -> Sorted:

@@ -10,15 +10,17 @@ import numpy as np
 from lmkit.errors import LmkitError, ModelError
 from lmkit.kernels import ngram_query, ngram_sampling
 from lmkit.model import BOS, RESERVED, LanguageModel
-from lmkit.ngram.counts import NOTHING, in_threads, link_levels
+from lmkit.ngram.counts import NOTHING, link_levels
 from lmkit.ngram.options import NGramOptions
 from lmkit.ngram.smoothing import estimate
 from lmkit.ngram.trie import Trie, read_only
 from lmkit.text import TextLayer, Vocabulary
+from lmkit.threads import available, in_threads
 from lmkit.uniforms import Uniforms
 
 __all__ = ["NGramModel", "train"]
 
+COMPANY = 8  # streams a thread draws at least: they wait for memory together
 PIECE = 16384  # tokens: a long text is scored in pieces of this size, a few at a time
 
 
@@ -43,7 +45,7 @@ class NGramModel(LanguageModel):
         self.trie = trie
         self.options = options
         self.metadata = metadata or {}
-        self.threads = 2
+        self.threads = available()
         self._begin = min(1 + BOS, trie.internal - 1) if trie.order > 1 else 0
         spread = options["smoothing"] == "add-k"
         self._uniform = -math.log(self.vocabulary_size - 1) if spread else math.nan
@@ -142,7 +144,9 @@ class NGramModel(LanguageModel):
         """Let the kernel draw, in place, until each stream has t tokens or needs help."""
         trie, streams = self.trie, len(state)
         after = np.empty_like(state)
-        parts = np.array_split(np.arange(streams), min(self.threads, streams) if streams * t > 2048 else 1)
+        parts = np.array_split(
+            np.arange(streams), max(1, min(self.threads, streams // COMPANY)) if streams * t > 2048 else 1
+        )
         spreads = not math.isnan(self._uniform)
         jobs = []
         for p in parts:

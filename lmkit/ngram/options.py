@@ -7,6 +7,7 @@ import itertools
 import math
 
 from lmkit.errors import OptionError
+from lmkit.threads import available
 
 __all__ = ["MAX_ORDER", "SMOOTHINGS", "NGramOptions"]
 
@@ -34,8 +35,8 @@ class NGramOptions:
         Per order, the largest count that is dropped; the last one holds for all higher orders. The first is 0.
     limit_vocabulary : tuple of str, optional
         Drop every n-gram with a word that is not among these, after counting and discounting with all of them.
-    threads : int
-        At most this many threads count; the model is the same for every number.
+    threads : int, optional
+        At most this many threads count, by default as many as there are cores; the model is the same for all.
 
     Raises
     ------
@@ -50,13 +51,15 @@ class NGramOptions:
     discount_fallback: tuple[float, float, float] | None = None
     cutoffs: tuple[int, ...] = (0,)
     limit_vocabulary: tuple[str, ...] | None = None
-    threads: int = 2
+    threads: int | None = None
 
     def __post_init__(self):
         if not 1 <= self.order <= MAX_ORDER:
             raise OptionError(f"--order is {self.order}; it must be from 1 to {MAX_ORDER}")
         if self.smoothing not in SMOOTHINGS:
             raise OptionError(f"--smoothing is {self.smoothing!r}; choose one of {', '.join(SMOOTHINGS)}")
+        if self.threads is None:
+            object.__setattr__(self, "threads", available())
         if self.threads < 1:
             raise OptionError(f"--threads is {self.threads}; it must be at least 1")
         self._check_smoothing()

@@ -14,9 +14,10 @@ import numpy as np
 from lmkit.errors import LmkitWarning
 from lmkit.kernels import ngram_estimation as kernels
 from lmkit.model import BOS, UNK
-from lmkit.ngram.counts import NOTHING, Levels, in_threads
+from lmkit.ngram.counts import NOTHING, Levels
 from lmkit.ngram.options import NGramOptions
 from lmkit.ngram.trie import BACKOFF, BEGIN, COUNT, LOG_P, SUFFIX, WORD, Trie
+from lmkit.threads import in_threads
 
 __all__ = ["DEFAULT_FALLBACK", "discounts_from_counts", "estimate"]
 
