@@ -144,11 +144,12 @@ def _close_run(keys, ranks, shared, run, end, depth, width, bits, stack, spare_k
 
 
 @kernel
-def sort_positions(ids, starts, low, high, width, bits, ranks, shared):
+def sort_positions(ids, starts, low, high, width, bits, pairs, ranks, shared):
     """Sort the positions whose first word is in [low, high) by their first 2 + width words.
 
     Writes `ranks[i]`, the i-th position in sorted order, and `shared[i]`, the number of words it shares with the one
     before it. A stable scatter by second word, then by first, then one integer key a position within each bigram.
+    `pairs` (uint64) is room to work in.
     """
     base = starts[low]
     n = starts[high] - base
@@ -161,19 +162,18 @@ def sort_positions(ids, starts, low, high, width, bits, ranks, shared):
         first = np.int64(1) if second == 2 else second
     for w in range(starts.size - 1):
         cursor[w + 1] += cursor[w]
-    pairs = np.empty(n, np.uint64)
     first = np.int64(1)
     for p in range(ids.size):
         second = np.int64(ids[p])
         if low <= first < high:
-            pairs[cursor[second]] = (np.uint64(p) << np.uint64(32)) | np.uint64(first)
+            pairs[base + cursor[second]] = (np.uint64(p) << np.uint64(32)) | np.uint64(first)
             cursor[second] += 1
         first = np.int64(1) if second == 2 else second
     for w in range(starts.size):
         cursor[w] = starts[w]
     for i in range(n):
-        w = pairs[i] & np.uint64(0xFFFFFFFF)
-        ranks[cursor[w]] = pairs[i] >> np.uint64(32)
+        w = pairs[base + i] & np.uint64(0xFFFFFFFF)
+        ranks[cursor[w]] = pairs[base + i] >> np.uint64(32)
         cursor[w] += 1
 
     end = base + n

@@ -39,6 +39,8 @@ class Sorted:
         Words shared with the predecessor.
     lengths : ndarray of uint8, shape (T,)
         Words in the n-gram: n, or fewer where the sentence ends.
+    room : ndarray of uint32, shape (2, T + 1)
+        Memory that the sort has worked in, for who comes next: to touch new memory costs more than to use it.
     """
 
     ids: np.ndarray
@@ -46,6 +48,7 @@ class Sorted:
     ranks: np.ndarray
     shared: np.ndarray
     lengths: np.ndarray
+    room: np.ndarray
 
     def cut(self, parts: int) -> list[tuple[int, int]]:
         """Cut the first words into at most `parts` ranges with about as many positions each."""
@@ -64,7 +67,11 @@ def sort_text(ids: np.ndarray, order: int, vocabulary_size: int, threads: int = 
         raise ValueError("the text does not end with </s>, where its last n-grams end")
     ids = read_only(np.asarray(ids, np.int32))
     starts = kernels.first_words(ids, vocabulary_size)
-    text = Sorted(ids, starts, *(np.empty(positions, dtype) for dtype in (np.uint32, np.uint8, np.uint8)))
+    text = Sorted(
+        ids, starts, *(np.empty(positions, dtype) for dtype in (np.uint32, np.uint8, np.uint8)),
+        room=np.empty((2, positions + 1), np.uint32),
+    )  # fmt: skip
+    pairs = text.room.reshape(-1).view(np.uint64)
     bits = max(2, int(vocabulary_size - 1).bit_length())
     width = 64 // bits
     shared_width = min(width, order - 2)
@@ -72,7 +79,7 @@ def sort_text(ids: np.ndarray, order: int, vocabulary_size: int, threads: int = 
     in_threads(
         threads,
         kernels.sort_positions,
-        [(ids, starts, b, e, shared_width, bits, text.ranks, text.shared) for b, e in ranges],
+        [(ids, starts, b, e, shared_width, bits, pairs, text.ranks, text.shared) for b, e in ranges],
     )
     for depth in range(2 + shared_width, order, width):
         w = min(width, order - depth)
@@ -190,16 +197,15 @@ def link_levels(
     if not adjusted:
         nodes[1 : v + 1, COUNT] = counts
 
-    places = np.zeros(total + 1, np.uint32)
+    suffixes, places = text.room[0, :total], text.room[1]
+    places[total] = 0  # the suffix of the very last token, which nobody will follow
     in_threads(threads, kernels.invert, [(text.ranks, b, e, places) for b, e in ranges])
-    suffixes = np.empty(total, np.uint32)
     in_threads(threads, kernels.suffix_ranks, [(text.ranks, places, b, e, suffixes) for b, e in ranges])
-    del places
     bos_range = int(text.starts[BOS]), int(text.starts[BOS + 1])
 
     parents = np.repeat(np.arange(1, v + 1, dtype=np.uint32), np.diff(text.starts))
     dropped = [NOTHING, excluded if drops and excluded.size else np.zeros(v, np.uint8) if drops else NOTHING]
-    owned_buffer = np.empty(total if order > 2 else 0, np.uint32)
+    owned_buffer = places[:total]
     first = 1 + v
     for k in range(2, order + 1):
         is_top = k == order
