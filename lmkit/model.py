@@ -8,7 +8,7 @@ The history enters only through a *state*. For an n-gram model the state is the 
 counts for; for a recurrent network it is the vector h_t. Everything else in lmkit (sampling, perplexity, the command
 line) is written once, against the five methods below, and serves every family.
 
-Token ids are int32. Three of them are fixed, here and nowhere else:
+Token ids are int32. Three of them are fixed, here (kernels, which import nothing, repeat them; tests compare):
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
+    from lmkit.storage import ModelFile
     from lmkit.text import TextLayer
     from lmkit.uniforms import Uniforms
 
@@ -86,8 +87,26 @@ class LanguageModel(abc.ABC):
             One counter-based source of uniform numbers per stream; it moves on. A stream's tokens depend on its own
             key and counter only, so neither chunking nor the number of streams changes what is drawn.
         banned : ndarray of int32
-            Ids that never come; the rest of the distribution is renormalised.
+            Ids that never come; the rest of the distribution is renormalised. Where nothing is left of it, a
+            shorter memory answers (`shorten`); if none has an answer, LmkitError is raised.
         """
+
+    def shorten(self, state: State) -> State | None:
+        """Return states that remember less, or None where there are none: who asks has banned all that could come."""
+        return None
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return the arrays that a file of this model holds; a family that can be saved has this and the next two."""
+        raise NotImplementedError(f"models of the family {self.family} cannot be saved")
+
+    def config(self) -> dict:
+        """Return what else makes the model, ready for JSON."""
+        raise NotImplementedError(f"models of the family {self.family} cannot be saved")
+
+    @classmethod
+    def from_file(cls, file: ModelFile) -> LanguageModel:
+        """Return the model that an open file holds; raise ModelError where it does not hold a whole one."""
+        raise NotImplementedError(f"models of the family {cls.family} cannot be loaded")
 
     def settings(self) -> dict:
         """Return what is needed to read a score of this model: tokenizer, sentence rule, order, smoothing and so on."""

@@ -2,7 +2,7 @@
 
 The text is an array of ids that ends with `</s>` (2). Position p stands for the n-grams whose *second* word is ids[p]:
 their first is ids[p - 1], or `<s>` (1) at the start of the text and after a `</s>`. Sorting the positions by the words
-puts the n-grams of every order in trie order at once; neighbours that share k words belong to the same k-gram. A
+puts the n-grams of every order in trie order at once; neighbours that share k words belong to the same k-gram. An
 n-gram ends with its `</s>`, and no kernel reads beyond it.
 """
 
@@ -23,6 +23,7 @@ __all__ = [
     "words_left",
 ]
 
+BOS, EOS = 1, 2  # as in lmkit.model; a test compares them
 _AHEAD = 32  # elements between asking for a cache line and using it
 _INSERTION = 20  # below this many keys insertion sort wins
 _RADIX = 2048  # above this many keys a radix sort wins over quicksort
@@ -32,10 +33,10 @@ _RADIX = 2048  # above this many keys a radix sort wins over quicksort
 def first_words(ids, vocabulary_size):
     """Return where the range of each first word starts in the sorted order, int64 (V + 1,)."""
     starts = np.zeros(vocabulary_size + 1, np.int64)
-    first = np.int64(1)
+    first = np.int64(BOS)
     for p in range(ids.size):
         starts[first + 1] += 1
-        first = np.int64(1) if ids[p] == 2 else np.int64(ids[p])
+        first = np.int64(BOS) if ids[p] == EOS else np.int64(ids[p])
     for w in range(vocabulary_size):
         starts[w + 1] += starts[w]
     return starts
@@ -116,11 +117,11 @@ def _quicksort(keys, values, base, n, stack):
 def _key(ids, p, depth, width, bits):
     """Pack `width` words from depth on into one integer; all that follows a `</s>` counts as nothing (0)."""
     key = np.uint64(0)
-    ended = ids[p + depth - 2] == 2
+    ended = ids[p + depth - 2] == EOS
     for j in range(depth - 1, depth - 1 + width):
         word = np.uint64(0) if ended else np.uint64(ids[p + j])
         key = (key << np.uint64(bits)) | word
-        ended = ended or word == np.uint64(2)
+        ended = ended or word == np.uint64(EOS)
     return key
 
 
@@ -154,21 +155,21 @@ def sort_positions(ids, starts, low, high, width, bits, pairs, ranks, shared):
     base = starts[low]
     n = starts[high] - base
     cursor = np.zeros(starts.size, np.int64)
-    first = np.int64(1)
+    first = np.int64(BOS)
     for p in range(ids.size):
         second = np.int64(ids[p])
         if low <= first < high:
             cursor[second + 1] += 1
-        first = np.int64(1) if second == 2 else second
+        first = np.int64(BOS) if second == EOS else second
     for w in range(starts.size - 1):
         cursor[w + 1] += cursor[w]
-    first = np.int64(1)
+    first = np.int64(BOS)
     for p in range(ids.size):
         second = np.int64(ids[p])
         if low <= first < high:
             pairs[base + cursor[second]] = (np.uint64(p) << np.uint64(32)) | np.uint64(first)
             cursor[second] += 1
-        first = np.int64(1) if second == 2 else second
+        first = np.int64(BOS) if second == EOS else second
     for w in range(starts.size):
         cursor[w] = starts[w]
     for i in range(n):
@@ -228,7 +229,7 @@ def refine(ids, starts, low, high, depth, width, bits, ranks, shared):
             for j in range(run, i):
                 p = np.int64(ranks[j])
                 k = 0
-                while k < depth - 1 and ids[p + k] != 2:
+                while k < depth - 1 and ids[p + k] != EOS:
                     k += 1
                 keys[j - run] = np.uint64(0) if k < depth - 1 else _key(ids, p, depth, width, bits)
             _close_run(keys, ranks, shared, run, i, depth, width, bits, stack, spare_keys, spare_ranks, places)
@@ -239,7 +240,7 @@ def words_left(ids, order, left):
     """Write the number of words in the n-gram of each position: up to `order`, or to the `</s>`."""
     n = 1
     for p in range(ids.size - 1, -1, -1):
-        n = 2 if ids[p] == 2 else min(n + 1, order)
+        n = 2 if ids[p] == EOS else min(n + 1, order)
         left[p] = n
 
 

@@ -21,6 +21,7 @@ from lmkit.kernels.ngram_walk import (
 
 __all__ = ["advance", "count_rows", "log_prob_rows", "score_pieces"]
 
+BOS, EOS = 1, 2  # as in lmkit.model; a test compares them
 _LANES = 20  # pieces that are scored in turns: while one waits for memory, the others work
 
 
@@ -40,7 +41,7 @@ def advance(nodes, leaves, order, vocabulary_size, begin_state, states, ids, aft
         word = np.int64(ids[i])
         if word < 0 or word >= vocabulary_size:
             word = 0
-        if word == 2:
+        if word == EOS:
             after[i] = begin_state
             continue
         c = min(np.int64(states[i]), nodes.shape[0] - 2)
@@ -101,7 +102,7 @@ def log_prob_rows(nodes, leaves, order, uniform, states, rows):
                     word, log_p = np.int64(leaves[child - internal, 0]), leaf_floats[child - internal, 2]
                 if word < v:
                     rows[i, word] = weight + log_p
-        rows[i, 1] = -np.inf
+        rows[i, BOS] = -np.inf
 
 
 @kernel
@@ -205,7 +206,7 @@ def score_pieces(
                     value = weight[lane]
                 if at >= begins[piece[lane]] + warm_ups[piece[lane]]:
                     out[at] = value
-                if word == 2:
+                if word == EOS:
                     state = np.int64(begin_state)
                 position[lane] = at + 1
                 weight[lane] = 0.0

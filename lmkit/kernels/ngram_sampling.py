@@ -9,10 +9,11 @@ from lmkit.kernels.ngram_walk import DIRECT, ask_context, ask_range, children, f
 
 __all__ = ["draw"]
 
+BOS, EOS = 1, 2  # as in lmkit.model; a test compares them
 _LANES = 24  # streams that are drawn in turns: while one waits for memory, the others work
 _REJECTIONS = 16  # of banned tokens, until the caller has to draw from the full distribution
 
-_OPEN, _PICK, _SEEK, _MATCH = range(4)
+_OPEN, _PICK, _SEEK, _MATCH = range(4)  # what a lane does in its next turn: see `draw`
 
 
 @helper
@@ -34,6 +35,14 @@ def draw(
     child: the first whose cumulated mass exceeds it. Otherwise the shorter context rolls anew; the unigrams answer by
     their alias table. Then the longest context of history and token is looked up.
 
+        _OPEN   read the context's record and roll  -> _PICK | _OPEN a shorter one | drawn (unigrams, add-k)
+        _PICK   narrow its children by mass         -> _PICK | drawn
+        drawn   banned                              -> _OPEN the home context again
+                from the home context, or `</s>`    -> the child found is the next state
+                from a shorter one                  -> _SEEK
+        _SEEK   the longer contexts, few children   -> found, or the child drawn | _MATCH where there are many
+        _MATCH  narrow its children by word         -> _MATCH | found | _SEEK the next shorter one
+
     Parameters
     ----------
     uniform_tail : bool
@@ -53,7 +62,7 @@ def draw(
     lanes = min(_LANES, streams)
     stream = np.arange(lanes)
     phase = np.full(lanes, _OPEN)
-    home = np.empty(lanes, np.int64)  # the state in which the token is drawn
+    home = np.empty(lanes, np.int64)  # the longest context that may know the token: the state, until `_SEEK` moves on
     context = np.empty(lanes, np.int64)  # the context that is asked, home or a shorter one
     low, high = np.zeros(lanes, np.int64), np.zeros(lanes, np.int64)
     target = np.zeros(lanes, np.int64)
@@ -113,7 +122,7 @@ def draw(
                             ask_range(nodes, leaves, low[lane], high[lane])  # for `_SEEK`
                         if uniform_tail:
                             w = np.int64(((bits & np.uint64(0xFFFFFFFF)) * np.uint64(v - 1)) >> np.uint64(32))
-                            word[lane] = w + 1 if w >= 1 else w
+                            word[lane] = w + 1 if w >= BOS else w
                             child[lane] = 1 + word[lane]
                             suffix = np.int64(0)
                             drawn = True
@@ -140,7 +149,7 @@ def draw(
                     phase[lane] = _OPEN
                     lane += 1
                     continue
-                if word[lane] == 2 or context[lane] == home[lane]:
+                if word[lane] == EOS or context[lane] == home[lane]:
                     found = child[lane]
                 else:  # the token came from a shorter context: which of the longer ones know it too?
                     steps[lane] = 0
@@ -182,7 +191,7 @@ def draw(
             if found:
                 ids[s, done[s]] = word[lane]
                 done[s] += 1
-                if word[lane] == 2:
+                if word[lane] == EOS:
                     state = np.int64(begin_state)
                 elif found <= last:
                     state = found

@@ -64,7 +64,7 @@ def record(nodes, leaves, node, column):
 
 @helper
 def ask_context(nodes, c):
-    """Ask for what `_children` reads: two cache lines more often than one."""
+    """Ask for what `children` reads: two cache lines more often than one."""
     prefetch(nodes, c * 6 + 1)
     prefetch(nodes, c * 6 + 10)
 

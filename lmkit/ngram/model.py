@@ -7,19 +7,20 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lmkit.errors import LmkitError, ModelError
+from lmkit.errors import LmkitError, ModelError, OptionError
 from lmkit.kernels import ngram_query, ngram_sampling
 from lmkit.model import BOS, RESERVED, LanguageModel
 from lmkit.ngram.counts import NOTHING, link_levels
 from lmkit.ngram.options import NGramOptions
 from lmkit.ngram.smoothing import estimate
-from lmkit.ngram.trie import Trie, read_only
+from lmkit.ngram.trie import BEGIN, SUFFIX, Trie, read_only
 from lmkit.text import TextLayer, Vocabulary
 from lmkit.threads import available, in_threads
 from lmkit.uniforms import Uniforms
 
 __all__ = ["NGramModel", "train"]
 
+IMPOSSIBLE = 1.001  # a probability above this (or no number) comes from a damaged file
 COMPANY = 8  # streams a thread draws at least: they wait for memory together
 PIECE = 16384  # tokens: a long text is scored in pieces of this size, a few at a time
 
@@ -46,7 +47,9 @@ class NGramModel(LanguageModel):
         self.options = options
         self.metadata = metadata or {}
         self.threads = available()
-        self._begin = min(1 + BOS, trie.internal - 1) if trie.order > 1 else 0
+        bos = 1 + BOS
+        begins = trie.order > 1 and trie.nodes[bos, BEGIN] != trie.nodes[bos + 1, BEGIN]
+        self._begin = bos if begins else 0  # cut-offs may leave `<s>` without children: then it is no context
         spread = options["smoothing"] == "add-k"
         self._uniform = -math.log(self.vocabulary_size - 1) if spread else math.nan
 
@@ -69,6 +72,7 @@ class NGramModel(LanguageModel):
     def advance(self, state: np.ndarray, ids: np.ndarray) -> np.ndarray:
         after = np.empty(len(state), np.uint32)
         ids = read_only(np.asarray(ids, np.int32))
+        _check_streams(ids.shape == (len(state),), state, "ids", ids.shape)
         ngram_query.advance(
             self.trie.nodes,
             self.trie.leaves,
@@ -88,6 +92,7 @@ class NGramModel(LanguageModel):
         each but the first begins n - 1 tokens early at the root, which leads to the same state.
         """
         ids = np.ascontiguousarray(ids, np.int32)
+        _check_streams(ids.ndim == 2 and len(ids) == len(state), state, "ids", ids.shape)
         streams, length = ids.shape
         if not length:
             return np.empty((streams, 0), np.float32), state.copy()
@@ -127,6 +132,8 @@ class NGramModel(LanguageModel):
 
     def draw(self, state: np.ndarray, t: int, uniforms: Uniforms, banned: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         streams = len(state)
+        shape = uniforms.keys.shape
+        _check_streams(shape == uniforms.counters.shape == (streams,), state, "uniforms", shape)
         ids = np.empty((streams, t), np.int32)
         done = np.zeros(streams, np.int64)
         forbidden = np.zeros(self.vocabulary_size, np.uint8)
@@ -159,22 +166,29 @@ class NGramModel(LanguageModel):
         state[:] = after
 
     def _draw_from_row(self, state, uniforms, forbidden, stream):
-        """Draw a token from the renormalised full distribution; if nothing is left of it, from the shorter one."""
+        """Draw a token from the full distribution over what is allowed; return it and the state after."""
         one = Uniforms(uniforms.keys[stream : stream + 1], uniforms.counters[stream : stream + 1])
         u = one.floats()[0]
         uniforms.counters[stream] = one.counters[0]
         context = np.array([state], np.uint32)
-        for _ in range(self.order + 1):  # a damaged file's links may lead in a circle
+        while context is not None:
             row = np.exp(self.log_probs(context)[0].astype(np.float64))
-            row[(forbidden != 0) | ~(row <= 2)] = 0  # no probability at all: a damaged file, too
+            row[forbidden != 0] = 0
+            row[~(row <= IMPOSSIBLE)] = 0
             cumulative = np.cumsum(row)
             if cumulative[-1] > 0:
-                break
-            context[0] = min(int(self.trie.nodes[context[0], 1]), self.trie.internal - 1) if context[0] else 0
-        else:
-            raise LmkitError("nothing can be drawn: every token that the model knows is banned")
-        token = int(np.searchsorted(cumulative, u * cumulative[-1], side="right"))
-        return token, self.advance(np.array([state], np.uint32), np.array([token], np.int32))[0]
+                token = int(np.searchsorted(cumulative, u * cumulative[-1], side="right"))
+                return token, self.advance(np.array([state], np.uint32), np.array([token], np.int32))[0]
+            context = self.shorten(context)
+        raise LmkitError("nothing can be drawn: the model knows no token but <unk>; --allow-unk lets it come")
+
+    def shorten(self, state: np.ndarray) -> np.ndarray | None:
+        """Return the next shorter contexts; None where all are empty already."""
+        if not state.any():
+            return None
+        nodes = self.trie.nodes
+        shorter = np.minimum(nodes[np.minimum(state, self.trie.internal - 1), SUFFIX], self.trie.internal - 1)
+        return np.where(shorter < state, shorter, 0).astype(np.uint32)  # links lead back; a damaged file's may not
 
     def context_counts(self, state: np.ndarray) -> np.ndarray | None:
         if not self.trie.counts.size:
@@ -213,6 +227,18 @@ class NGramModel(LanguageModel):
         return cls(text, trie, options, file.metadata)
 
 
+def _check_streams(fits: bool, state: np.ndarray, name: str, shape: tuple[int, ...]) -> None:
+    """Kernels trust their arrays' lengths, so callers' are checked.
+
+    Raises
+    ------
+    ValueError
+        If something does not have one row for each stream of the state.
+    """
+    if not fits:
+        raise ValueError(f"{name} of shape {shape} do not go with a state of {len(state)} streams")
+
+
 def train(
     ids: np.ndarray,
     counts: np.ndarray,
@@ -245,6 +271,8 @@ def train(
 
     excluded = NOTHING
     if options.limit_vocabulary is not None:
+        if text.settings.tokenizer == "byte":
+            raise OptionError("--limit-vocab does not go with --tokenizer byte, whose vocabulary is all 256 bytes")
         excluded = np.ones(len(counts), np.uint8)
         excluded[:3] = 0
         known = (text.vocabulary.id(token) for token in options.limit_vocabulary)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 
 from lmkit.errors import OptionError
 from lmkit.threads import available
@@ -54,12 +53,15 @@ class NGramOptions:
     threads: int | None = None
 
     def __post_init__(self):
+        if self.threads is None:
+            object.__setattr__(self, "threads", available())
+        for name, kind in (("order", int), ("threads", int), ("k", (int, float, type(None)))):
+            if not isinstance(getattr(self, name), kind):
+                raise OptionError(f"--{name} is {getattr(self, name)!r}, which is no number of the right kind")
         if not 1 <= self.order <= MAX_ORDER:
             raise OptionError(f"--order is {self.order}; it must be from 1 to {MAX_ORDER}")
         if self.smoothing not in SMOOTHINGS:
             raise OptionError(f"--smoothing is {self.smoothing!r}; choose one of {', '.join(SMOOTHINGS)}")
-        if self.threads is None:
-            object.__setattr__(self, "threads", available())
         if self.threads < 1:
             raise OptionError(f"--threads is {self.threads}; it must be at least 1")
         self._check_smoothing()
@@ -68,8 +70,8 @@ class NGramOptions:
     def _check_smoothing(self):
         if self.smoothing == "add-k":
             k = 1.0 if self.k is None else self.k
-            if not (math.isfinite(k) and k > 0):
-                raise OptionError(f"--k is {k}; it must be a number greater than 0")
+            if not 1e-30 <= k <= 1e9:
+                raise OptionError(f"--k is {k:g}; it must be from 1e-30 to 1e9")
             object.__setattr__(self, "k", float(k))
         elif self.k is not None:
             raise OptionError(f"--k goes with --smoothing add-k, not with {self.smoothing}")
@@ -90,7 +92,10 @@ class NGramOptions:
             object.__setattr__(self, "discount_fallback", fallback)
 
     def _check_cutoffs(self):
-        cutoffs = tuple(int(c) for c in self.cutoffs)
+        try:
+            cutoffs = tuple(int(c) for c in self.cutoffs)
+        except (TypeError, ValueError):
+            raise OptionError(f"--cutoffs is {self.cutoffs!r}; it takes whole numbers, such as 0,0,1") from None
         listed = ",".join(map(str, cutoffs))
         if not cutoffs or cutoffs[0] != 0:
             raise OptionError(f"--cutoffs is {listed!r}; the first one, for single words, must be 0")

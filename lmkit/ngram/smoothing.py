@@ -47,8 +47,10 @@ def _all_discounts(levels: Levels, options: NGramOptions) -> list[tuple[float, f
     failed = [k for k, d in enumerate(found, start=1) if d is None]
     fallback = options.discount_fallback or DEFAULT_FALLBACK
     if failed and options.discount_fallback is None:
+        in_a_row = len(failed) > 2 and failed[-1] - failed[0] == len(failed) - 1
+        orders = f"{failed[0]} to {failed[-1]}" if in_a_row else ", ".join(map(str, failed))
         warnings.warn(
-            f"the counts of counts of order {', '.join(map(str, failed))} yield no Kneser-Ney discounts (a small or "
+            f"the counts of counts of order {orders} yield no Kneser-Ney discounts (a small or "
             f"repetitive corpus?): using {', '.join(f'{d:g}' for d in fallback)}; "
             "--discount-fallback D1,D2,D3 sets others",
             LmkitWarning,

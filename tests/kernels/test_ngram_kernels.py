@@ -1,5 +1,7 @@
 """The small parts of the n-gram kernels against NumPy; the large ones have their twins in tests/ngram."""
 
+import importlib
+
 import numpy as np
 import pytest
 
@@ -203,3 +205,9 @@ def test_children_never_leave_their_level(begin, end):
         table.flags.writeable = False
     low, high = walk.children(nodes, leaves, 2)
     assert low >= high or 1 <= low < high <= 5 or 5 <= low < high <= 11  # the root as a child would hang `draw`
+
+
+@pytest.mark.parametrize("name", ["ngram_counts", "ngram_query", "ngram_sampling"])
+def test_kernels_mean_the_same_ids_as_the_contract(name):
+    module = importlib.import_module(f"lmkit.kernels.{name}")
+    assert (module.BOS, module.EOS) == (BOS, EOS)

@@ -134,9 +134,19 @@ def test_a_dead_end_of_maximum_likelihood_asks_the_shorter_context():
     assert chi_square_is_fine(drawn[:, 0], np.array([0, 0, 0.5, 0.5, 0]))
 
 
+def test_arrays_that_do_not_go_with_the_state_are_refused():
+    model = a_model("kneser-ney")
+    with pytest.raises(ValueError, match="5 streams"):
+        model.draw(model.begin(5), 3, dice(2), NOTHING)
+    with pytest.raises(ValueError, match="5 streams"):
+        model.advance(model.begin(5), np.array([3], np.int32))
+    with pytest.raises(ValueError, match="1 streams"):
+        model.score(model.begin(1), np.full((2, 4), 3, np.int32))
+
+
 def test_no_token_at_all_is_an_error():
     model = a_model("kneser-ney")
-    with pytest.raises(LmkitError, match="banned"):
+    with pytest.raises(LmkitError, match="nothing can be drawn"):
         model.draw(model.begin(2), 3, dice(2), np.arange(14, dtype=np.int32))
 
 

@@ -63,7 +63,7 @@ def test_falling_back_by_itself_warns_once():
         warnings.simplefilter("always")
         model = lmkit.train([COWS], order=4, tokenizer="whitespace")
     assert [w.category for w in caught] == [LmkitWarning]
-    assert "order 1, 2, 3" in str(caught[0].message) and "--discount-fallback" in str(caught[0].message)
+    assert "order 1 to 3 yield" in str(caught[0].message) and "--discount-fallback" in str(caught[0].message)
     assert model.language_model.options["discounts"][:3] == [list(FALLBACK)] * 3
 
 
