@@ -98,12 +98,12 @@ def finish(begin, end, nodes, records, offset, internal):
         row = x - offset
         if row + _AHEAD < records.shape[0]:
             prefetch(nodes, np.int64(records[row + _AHEAD, 1]) * 6 + 4)
-        floats[row, 2] = np.log(np.float64(floats[row, 2]))
+        floats[row, 2] = np.log(floats[row, 2])
         if internal:
             if nodes[x, 4] == nodes[x + 1, 4]:
                 gammas[x, 5] = 0.0
             else:
-                gammas[x, 5] = np.log(np.float64(gammas[x, 5]))
+                gammas[x, 5] = np.log(gammas[x, 5])
         suffix = records[row, 1]
         if nodes[suffix, 4] == nodes[suffix + 1, 4]:
             records[row, 1] = nodes[suffix, 1]
