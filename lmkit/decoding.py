@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from lmkit.errors import LmkitError, OptionError
-from lmkit.model import RESERVED, UNK, LanguageModel, State
+from lmkit.model import UNK, LanguageModel, State
 from lmkit.uniforms import Uniforms
 
 __all__ = [
@@ -28,6 +28,8 @@ __all__ = [
     "penalise_repetition",
 ]
 
+GREEDY = 1e-6  # a temperature below it is taken as 0
+HARSHEST = 1e100  # a repetition penalty above it is taken as this: it forbids, and no product of it is infinite
 LONGEST_BLOCK = 8192  # tokens per stream and block
 PATIENCE = 0.15  # seconds: a block that took longer is not followed by a longer one
 
@@ -85,14 +87,15 @@ def penalise_repetition(rows: np.ndarray, seen: np.ndarray, penalty: float) -> n
     """Turn p into p ** penalty for tokens that came before (after Keskar et al. 2019).
 
     Keskar et al. divide positive scores by the penalty. Log-probabilities are never positive, so they are
-    multiplied.
+    multiplied, in float64, and one that rounding made positive counts as 0. A penalty over 1e100 is taken as 1e100.
 
     Parameters
     ----------
     seen : ndarray of bool, shape (n, V)
         Which tokens each stream has had.
     """
-    return np.where(seen & np.isfinite(rows), rows * penalty, rows)
+    rows = rows.astype(np.float64)
+    return np.where(seen, np.minimum(rows, 0) * min(penalty, HARSHEST), rows)
 
 
 def greedy(rows: np.ndarray) -> np.ndarray:
@@ -145,7 +148,8 @@ def generate(
     state : State
         Of as many streams as `uniforms` has.
     temperature : float
-        The exponent's denominator in p ** (1 / temperature); 0 takes the most probable token each time.
+        The exponent's denominator in p ** (1 / temperature); 0, and all below 1e-6, takes the most probable token
+        each time.
     top_k, top_p, min_p, repetition_penalty
         See `keep_top_k`, `keep_top_p`, `keep_min_p` and `penalise_repetition`. Order: penalty, temperature,
         the filters.
@@ -159,7 +163,7 @@ def generate(
     OptionError
         At the call, if a number is out of range.
     LmkitError
-        While generating, if no token is left to choose from.
+        While generating, if no token is left to choose from: only `<unk>` can come, and it may not.
     """
     _check_options(n, temperature, top_k, top_p, min_p, repetition_penalty)
     banned = np.array([] if allow_unk else [UNK], np.int32)
@@ -170,7 +174,7 @@ def generate(
         rows[:, banned] = -np.inf
         if seen is not None:
             rows = penalise_repetition(rows, seen, repetition_penalty)
-        if temperature == 0:
+        if temperature < GREEDY:
             return greedy(rows)
         _check_possible(rows)
         rows = (rows - rows.max(axis=1, keepdims=True)) / temperature
@@ -204,8 +208,6 @@ def block_lengths(n: int | None) -> Iterator[int]:
 def _draw_blocks(model, state, n, uniforms, banned):
     for t in block_lengths(n):
         ids, state = model.draw(state, t, uniforms, banned)
-        if banned.size and (ids == UNK).any():
-            raise _nothing_left()
         yield ids
 
 
@@ -213,7 +215,7 @@ def _row_blocks(model, state, n, streams, step, seen):
     for t in block_lengths(n):
         ids = np.empty((streams, t), np.int32)
         for i in range(t):
-            ids[:, i] = step(np.array(model.log_probs(state)), seen)
+            ids[:, i] = step(np.array(model.log_probs(state), np.float64), seen)
             state = model.advance(state, ids[:, i])
             if seen is not None:
                 seen[np.arange(streams), ids[:, i]] = True
@@ -231,14 +233,7 @@ def _keep_largest(rows, threshold, k):
 
 def _check_possible(rows):
     if not np.isfinite(rows.max(axis=1)).all():
-        raise _nothing_left()
-
-
-def _nothing_left():
-    return LmkitError(
-        f"no token but {RESERVED[UNK]} can come next in this model; "
-        "allow it (--allow-unk, allow_unk=True) or begin elsewhere"
-    )
+        raise LmkitError("after this context the model knows no token but <unk>; --allow-unk lets it come")
 
 
 def _check_options(n, temperature, top_k, top_p, min_p, repetition_penalty):

@@ -165,8 +165,44 @@ def test_a_heavy_penalty_forbids_repetition(elman):
     assert len(set(ids[0].tolist()) | {3}) == 10
 
 
-def test_tiny_temperatures_are_greedy(elman):
-    np.testing.assert_array_equal(tokens(elman, 20, temperature=1e-300), tokens(elman, 20, temperature=0))
+class Single(ElmanReference):
+    """A model that computes in float32, as fast ones do."""
+
+    def log_probs(self, state):
+        return super().log_probs(state).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", [ElmanReference, Single])
+@pytest.mark.parametrize("temperature", [1e-300, 1e-50, 1e-40, 9e-7])
+def test_tiny_temperatures_are_greedy(kind, temperature):
+    model = kind(Sized(12), seed=2)
+    np.testing.assert_array_equal(tokens(model, 20, temperature=temperature), tokens(model, 20, temperature=0))
+
+
+@pytest.mark.parametrize("kind", [ElmanReference, Single])
+@pytest.mark.parametrize("filters", [{}, {"top_k": 30}, {"top_p": 0.9999}, {"min_p": 0.9}])
+def test_a_huge_temperature_makes_all_equal(kind, filters):
+    ids = tokens(kind(Sized(12), seed=2), 1, streams=2000, temperature=1e300, **filters)[:, 0]
+    p = np.full(12, 0.1)
+    p[[UNK, BOS]] = 0
+    assert chi_square_is_fine(ids, p)
+
+
+@pytest.mark.parametrize("kind", [ElmanReference, Single])
+@pytest.mark.parametrize("temperature", [0, 1e-6, 1, 1e300])
+@pytest.mark.parametrize("penalty", [1e-300, 1e50, 1e300, 1.7e308])
+def test_extreme_penalties(kind, temperature, penalty):
+    """Longer than the vocabulary: at last every token is penalised, and one comes all the same."""
+    ids = tokens(kind(Sized(12), seed=2), 30, temperature=temperature, repetition_penalty=penalty)[0].tolist()
+    assert not {UNK, BOS} & set(ids)
+    if penalty > 1 > temperature:
+        assert len(set(ids[:10])) == 10
+
+
+def test_a_penalty_never_rewards():
+    """A sure token's log-probability may be a little over 0 by rounding."""
+    rows = decoding.penalise_repetition(np.array([[1e-7, -40.0]], np.float32), np.array([[True, False]]), 1e9)
+    assert rows.tolist() == [[0.0, -40.0]]
 
 
 @pytest.mark.parametrize(
@@ -192,6 +228,7 @@ def test_numbers_out_of_range_are_refused_at_the_call(elman, options):
 def test_only_unk_left_is_said(temperature):
     """After "3" only <unk> has ever come."""
     model = NGramReference(Sized(4), np.array([3, UNK, EOS], np.int32), 2, "mle")
-    with pytest.raises(LmkitError, match="allow"):
+    said = "after this context the model knows no token but <unk>; --allow-unk lets it come"
+    with pytest.raises(LmkitError, match="banned tokens" if temperature == 1 else said):  # at 1 the model's own word
         tokens(model, 5, temperature=temperature)
     assert tokens(model, 3, temperature=temperature, allow_unk=True).tolist() == [[3, UNK, EOS]]

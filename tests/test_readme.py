@@ -62,3 +62,8 @@ def test_readme_python_runs(folder, monkeypatch):
     results = doctest.DocTestRunner().run(test)
     assert results.attempted >= 10
     assert results.failed == 0
+
+
+def test_readme_has_its_figures():
+    """A line of capitals alone is a place that waits for something."""
+    assert not re.search(r"^[A-Z]+$", README, re.MULTILINE)

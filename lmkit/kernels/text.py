@@ -1,10 +1,10 @@
 """Bytes to token spans to ids, and back.
 
-A block of text is a uint8 array with PAD zeros of slack after its end, or more text after a newline, so that
-eight or sixty-four bytes are read at once without a look at the bounds. A token is a span: where it starts
-and how many bytes long it is. Length 0 is the joiner, length -1 the end of a sentence. Splitters fill arrays
-of spans and can be called again to go on. All kernels here do without Numba's reference counts (`_nrt`):
-inside the loops they took five times as long as the work.
+A block of text is a uint8 array with PAD zeros of slack after its end, or more text after a newline, so that eight or
+sixty-four bytes are read at once without a look at the bounds. A token is a span: where it starts and how many bytes
+long it is. Length 0 is the joiner, length -1 the end of a sentence. Splitters fill arrays of spans and can be called
+again to go on. All kernels here do without Numba's reference counts (`_nrt`): inside the loops they took five times as
+long as the work.
 """
 
 import numpy as np
@@ -18,12 +18,13 @@ from lmkit.kernels import kernel
 from lmkit.kernels.memory import load64, store64
 
 __all__ = [
-    "PAD", "ROOM", "count_newlines", "decode", "encode_bytes", "inspect_utf8", "sentence_ends",
-    "split_characters", "split_whitespace", "split_words", "token_kinds",
+    "PAD", "ROOM", "count_newlines", "decode", "encode_bytes", "inspect_utf8", "sentence_ends", "split_characters",
+    "split_whitespace", "split_words", "token_kinds",
 ]  # fmt: skip
 
 ROOM = 9  # what `decode` needs beyond a token: a blank before it, and whole words to write
 PAD = 64
+UNK, EOS, FIRST_TOKEN = 0, 2, 3  # as in lmkit.model, the id after the reserved ones; a test compares them
 
 # Classes of code points, in the order of the letters of lmkit/text/classes.py.
 GLUE, LETTER, DIGIT, EXTEND, IDEOGRAPH, OPEN, CLOSE, HYPHEN, SYMBOL = range(9)
@@ -32,7 +33,7 @@ FILL = BLANK  # as the kind of a token: bytes that leave the spacing as it was
 
 
 def _matcher(values):
-    """Return an instruction: bit k of its result is set where array[index + k] is one of the values,."""
+    """Return an instruction: bit k of its result is set where array[index + k] is one of the values."""
 
     @intrinsic
     def match(typingctx, array, index):
@@ -177,8 +178,7 @@ def _emit_ends(ends, e, position, starts, lengths, n):
 def split_whitespace(block, size, i, ends, e, starts, lengths):
     """Cut at NUL, tab, newline, return and blank. Return the spans written, and where to go on: byte and end.
 
-    Looks at 64 bytes at a time: the bits where text and white space meet are the starts and ends of tokens
-    in turn.
+    Looks at 64 bytes at a time: the bits where text and white space meet are the starts and ends of tokens in turn.
     """
     one = np.uint64(1)
     n = 0
@@ -247,9 +247,8 @@ def _class_at(block, i, end, classes):
 def _token_end(block, i, end, classes):
     """Return the kind of the token that starts with the byte i, which is no blank, and where it ends.
 
-    A word is letters, digits and marks, with apostrophes before, inside or after it (one at a place), and
-    with points and commas between digits. All else is one character with the marks that follow it; return
-    and newline together are one.
+    A word is letters, digits and marks, with apostrophes before, inside or after it (one at a place), and with points
+    and commas between digits. All else is one character with its marks; return and newline together are one.
     """
     kind, n = _class_at(block, i, end, classes)
     i += n
@@ -302,9 +301,8 @@ def _spacing(rules, left, quoted, kind):
 def split_words(block, size, i, ends, e, left, quoted, hold, classes, rules, starts, lengths):
     """Cut into words, symbols, newlines, and joiners and blanks where the text departs from the rules.
 
-    `left` and `quoted` say what stands before the text (see `_spacing`). With `hold` one blank at the very
-    end is left out where the rules would put one before a word. Returns as `split_whitespace`, then left and
-    quoted.
+    `left` and `quoted` say what stands before the text (see `_spacing`). With `hold` one blank at the very end is left
+    out where the rules would put one before a word. Returns as `split_whitespace`, then left and quoted.
     """
     n = 0
     while n + 2 <= len(starts):
@@ -352,7 +350,7 @@ def token_kinds(pool, offsets, classes, kinds):
 
 @kernel(_nrt=False)
 def encode_bytes(block, size, ends, ids, counts):
-    """Write 3 + byte for each byte and 2 for each of the ends; count the bytes where counts has rows.
+    """Write the id of each byte and EOS for each of the ends; count the bytes where counts has rows.
 
     It has four, to be added: counting runs of one byte in one place waits for each store.
     """
@@ -361,11 +359,11 @@ def encode_bytes(block, size, ends, ids, counts):
     for e in range(len(ends) + 1):
         end = ends[e] if e < len(ends) else size
         for k in range(i, end):
-            ids[n + k - i] = np.int32(3) + np.int32(block[k])
+            ids[n + k - i] = np.int32(FIRST_TOKEN) + np.int32(block[k])
         n += end - i
         i = end
         if e < len(ends):
-            ids[n] = 2
+            ids[n] = EOS
             n += 1
     if len(counts) == 4:
         for k in range(size):
@@ -376,14 +374,14 @@ def encode_bytes(block, size, ends, ids, counts):
 def decode(ids, i, pool, offsets, kinds, rules, left, quoted, out):
     """Write the bytes of the tokens from number i on, while there is room, with the blanks that rules expect.
 
-    `out` needs ROOM bytes more than the longest token. An id that is none counts as 0. Returns where to go on, the
+    `out` needs ROOM bytes more than the longest token. An id that is none counts as UNK. Returns where to go on, the
     bytes written, left and quoted.
     """
     n = 0
     while i < len(ids):
         token = np.int64(ids[i])
         if token < 0 or token >= len(kinds):
-            token = 0
+            token = UNK
         start = offsets[token]
         length = offsets[token + 1] - start
         if n + length + ROOM > len(out):

@@ -13,6 +13,7 @@ from lmkit.kernels.memory import load64, prefetch
 
 __all__ = ["MISSING", "build_index", "intern", "renumber"]
 
+EOS, FIRST_TOKEN = 2, 3  # as in lmkit.model, the id after the reserved ones; a test compares them
 MISSING = -4  # `intern` writes it for a token out of vocabulary; -1, -2, -3 for a spelled <unk>, <s>, </s>
 
 
@@ -30,16 +31,16 @@ def fold(typingctx, a, b):
 
 
 # The bytes of the first and the second word of a token that count, by its length.
-FIRST = np.array([2 ** (8 * min(n, 8)) - 1 for n in range(16)], np.uint64)
-SECOND = np.array([2 ** (8 * max(n - 8, 0)) - 1 for n in range(16)], np.uint64)
+FIRST_MASKS = np.array([2 ** (8 * min(n, 8)) - 1 for n in range(16)], np.uint64)
+SECOND_MASKS = np.array([2 ** (8 * max(n - 8, 0)) - 1 for n in range(16)], np.uint64)
 
 
 @register_jitable(forceinline=True)
 def _token_key(block, start, length, secret):
     """Return two words: the token itself and its length up to 15 bytes, a hash of longer ones."""
     if length < 16:
-        first = load64(block, start) & FIRST[length]
-        return first, load64(block, start + 8) & SECOND[length] | np.uint64(length) << np.uint64(56)
+        first = load64(block, start) & FIRST_MASKS[length]
+        return first, load64(block, start + 8) & SECOND_MASKS[length] | np.uint64(length) << np.uint64(56)
     first = np.uint64(length)
     for i in range(0, length - 8, 8):
         first = fold(first ^ load64(block, start + i), secret)
@@ -123,11 +124,11 @@ def intern(block, starts, lengths, slots, pool, offsets, size, secret, add, keys
             start = starts[begin + k]
             length = lengths[begin + k]
             if length < 0:
-                ids[begin + k] = 2
+                ids[begin + k] = EOS
                 continue
             slot = _find(slots, keys[k, 2], keys[k, 0], keys[k, 1], block, start, length, pool, offsets)
             token = np.int64(slots[slot, 2]) - 1
-            if token < 3:
+            if token < FIRST_TOKEN:
                 if token >= 0:
                     ids[begin + k] = -1 - token
                     continue

@@ -11,10 +11,8 @@ import io
 import itertools
 import lzma
 import os
-import queue
 import re
 import sys
-import threading
 import zlib
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
@@ -23,6 +21,7 @@ import numpy as np
 
 from lmkit.errors import CorpusError, OptionError
 from lmkit.kernels import text as kernels
+from lmkit.threads import ahead
 
 __all__ = ["Corpus"]
 
@@ -53,9 +52,10 @@ class Corpus:
     Attributes
     ----------
     sha256 : str
-        Of the decompressed bytes. This and the next three count what has been read so far.
+        Of the decompressed bytes as they stand in the file. This and the next three tell of what has been read so far.
     bytes : int
-        Size as UTF-8, without a byte order mark.
+        Size as UTF-8 without a byte order mark, whatever the file's encoding: what models see, so that bits per byte
+        of two encodings compare.
     characters : int
         Number of code points; an invalid byte is one.
     lines : int
@@ -82,6 +82,7 @@ class Corpus:
         self._hash = hashlib.sha256()
         self._read = 0  # bytes of the decompressed text
         self._mark = 0  # length of the byte order mark of a UTF-8 text
+        self._start = b""  # the first two bytes, which tell UTF-16
 
     def __repr__(self) -> str:
         return f"Corpus({self.name!r}, {self.encoding!r}, {self.errors!r})"
@@ -121,32 +122,10 @@ class Corpus:
 
     def padded_blocks(self, progress: Callable[[int], object] | None = None) -> Iterator[tuple[np.ndarray, int]]:
         """Yield blocks with slack behind them for the kernels, and their sizes."""
-        ahead: queue.Queue = queue.Queue(2)
-        stop = threading.Event()
-        threading.Thread(target=self._run_ahead, args=(ahead, stop), daemon=True).start()
-        try:
-            while (item := ahead.get()) is not None:
-                if isinstance(item, BaseException):
-                    raise item
-                yield item
-                if progress is not None:
-                    progress(item[1])
-        finally:
-            stop.set()
-            while not ahead.empty():  # the thread may wait for room
-                ahead.get_nowait()
-
-    def _run_ahead(self, ahead: queue.Queue, stop: threading.Event) -> None:
-        last = None
-        try:
-            with contextlib.closing(self._checked()) as blocks:
-                for item in blocks:
-                    ahead.put(item)
-                    if stop.is_set():
-                        return
-        except BaseException as error:  # raised again where the blocks are read
-            last = error
-        ahead.put(last)
+        for block, size in ahead(self._checked()):
+            yield block, size
+            if progress is not None:
+                progress(size)
 
     def _checked(self) -> Iterator[tuple[np.ndarray, int]]:
         """Yield the blocks, counted, once each is known to be valid."""
@@ -195,15 +174,20 @@ class Corpus:
         """Yield the decompressed bytes as they are."""
         with _opened(self) as file:
             while chunk := _read(self, file, BLOCK):
+                self._start = (self._start + chunk[:2])[:2]
                 self._hash.update(chunk)
                 self._read += len(chunk)
                 yield chunk
 
     def _invalid(self, what: str, line: int, offset: int) -> CorpusError:
         keep = "" if self.errors == "keep" else ", or --errors keep to let such bytes pass"
+        marked = self._start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) and not self.encoding.startswith("utf-16")
+        if marked:
+            advice = "the text begins as UTF-16 does: give --encoding utf-16, or what else it is (latin-1, cp1252 ...)"
+        else:
+            advice = "give the text's --encoding (latin-1, cp1252, utf-16 ...)"
         return CorpusError(
-            f"{self.title}: line {line}, byte offset {offset}: {what} is not valid {self.encoding}; "
-            f"give the text's --encoding (latin-1, cp1252, utf-16 ...){keep}"
+            f"{self.title}: line {line}, byte offset {offset}: {what} is not valid {self.encoding}; {advice}{keep}"
         )
 
 

@@ -15,7 +15,7 @@ from lmkit.text.table import TokenTable, padded
 from lmkit.text.tokenizers import START, Spelling, Splitter
 from lmkit.text.vocabulary import to_bytes, to_str
 
-__all__ = ["Decoder", "Encoded", "Encoder", "concatenate"]
+__all__ = ["Decoder", "Encoded", "Encoder", "concatenate", "lowered"]
 
 NONE = np.zeros(0, np.int64)
 
@@ -82,7 +82,8 @@ class Encoder:
             Where the text spells a reserved token and the settings say that this is an error.
         """
         if self.settings.lowercase:
-            block, size = _lowered(block, size)
+            data = lowered(block[:size].tobytes())
+            block, size = padded(data), len(data)
         ends = self.splitter.ends(block, size)
         self.sentences += len(ends)
         if self.settings.tokenizer == "byte":
@@ -133,10 +134,9 @@ class Encoder:
         return CorpusError(f"{self.title}: line {line}: reserved token {token} in the text; {advice}")
 
 
-def _lowered(block: np.ndarray, size: int) -> tuple[np.ndarray, int]:
-    data = block[:size].tobytes()
-    data = data.lower() if data.isascii() else to_bytes(to_str(data).lower())
-    return padded(data), len(data)
+def lowered(data: bytes) -> bytes:
+    """Return the bytes of a text in lower case; those that are not UTF-8 stay."""
+    return data.lower() if data.isascii() else to_bytes(to_str(data).lower())
 
 
 class Decoder:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import unicodedata
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from lmkit.errors import CorpusError, ModelError, OptionError
+from lmkit.errors import CorpusError, LmkitWarning, ModelError, OptionError
 from lmkit.text.corpus import Corpus
 from lmkit.text.encoding import Decoder, Encoded, Encoder, concatenate
 from lmkit.text.settings import TextSettings
@@ -29,6 +31,10 @@ class TextLayer:
         The tokenizer, the sentence rule and so on.
     vocabulary : Vocabulary
         The token types.
+    unicode_version : str
+        Of the table by which the word tokenizer cuts (`lmkit.text.unicode_table`).
+    lowercase_version : str
+        Of the Unicode database by which `lowercase` turns text to lower case: that of the running Python.
 
     >>> layer = TextLayer(TextSettings("whitespace"), Vocabulary.from_tokens(["to", "be", "or", "not"]))
     >>> encoded = layer.encode_text("to be or what\\n")
@@ -38,8 +44,15 @@ class TextLayer:
     b'to be or <unk>\\n'
     """
 
-    def __init__(self, settings: TextSettings, vocabulary: Vocabulary, unicode_version: str = UNICODE_VERSION):
-        self.settings, self.vocabulary, self.unicode_version = settings, vocabulary, unicode_version
+    def __init__(
+        self,
+        settings: TextSettings,
+        vocabulary: Vocabulary,
+        unicode_version: str = UNICODE_VERSION,
+        lowercase_version: str = unicodedata.unidata_version,
+    ):
+        self.settings, self.vocabulary = settings, vocabulary
+        self.unicode_version, self.lowercase_version = unicode_version, lowercase_version
 
     def encode_corpus(self, corpus: Corpus, progress: Callable[[int], object] | None = None) -> Iterator[Encoded]:
         """Yield the ids of a text, block by block; the last is its `</s>` where none stands at its end yet.
@@ -99,7 +112,10 @@ class TextLayer:
 
     def metadata(self) -> dict[str, Any]:
         """Return the entry of the model file's metadata that belongs to the text layer."""
-        return {"text": {**self.settings.describe(), "unicode_version": self.unicode_version}}
+        entry = {**self.settings.describe(), "unicode_version": self.unicode_version}
+        if self.settings.lowercase:
+            entry["lowercase_version"] = self.lowercase_version
+        return {"text": entry}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> TextLayer:
@@ -109,6 +125,11 @@ class TextLayer:
         ------
         ModelError
             Where they are damaged or missing.
+
+        Warns
+        -----
+        LmkitWarning
+            Where the model was made with another version of Unicode, by which some text may become other tokens.
         """
         entry = metadata.get("text")
         if not isinstance(entry, dict):
@@ -120,7 +141,12 @@ class TextLayer:
         vocabulary = Vocabulary.from_tensors(tensors)
         if settings.tokenizer == "byte" and vocabulary != Vocabulary.all_bytes():
             raise ModelError("damaged vocabulary: not the 256 bytes that the byte tokenizer has")
-        return cls(settings, vocabulary, str(entry.get("unicode_version")))
+        versions = [str(entry.get(name, "unknown")) for name in ("unicode_version", "lowercase_version")]
+        if settings.tokenizer == "word":
+            _compare_versions("cut into words", versions[0], UNICODE_VERSION)
+        if settings.lowercase:
+            _compare_versions("turned to lower case", versions[1], unicodedata.unidata_version)
+        return cls(settings, vocabulary, *versions)
 
     def _encoder(self, title: str) -> Encoder:
         table = None if self.settings.tokenizer == "byte" else self.vocabulary.table
@@ -129,3 +155,13 @@ class TextLayer:
     @functools.cached_property
     def _spelling(self) -> Spelling:
         return Spelling(self.settings, self.vocabulary)
+
+
+def _compare_versions(done: str, found: str, expected: str) -> None:
+    if found != expected:
+        warnings.warn(
+            f"the model's text was {done} by Unicode {found[:20]!r}, new text is by {expected!r}: "
+            "characters that differ between them may become other tokens",
+            LmkitWarning,
+            stacklevel=3,
+        )

@@ -12,7 +12,7 @@ from lmkit.kernels.text import FILL, ROOM, decode
 from lmkit.kernels.vocabulary import renumber
 from lmkit.model import EOS, RESERVED, UNK
 from lmkit.text.corpus import Corpus
-from lmkit.text.encoding import Encoder
+from lmkit.text.encoding import Encoder, lowered
 from lmkit.text.layer import TextLayer
 from lmkit.text.settings import TextSettings
 from lmkit.text.table import TokenTable
@@ -20,7 +20,7 @@ from lmkit.text.vocabulary import Vocabulary, to_bytes, to_str, unescape
 
 __all__ = ["learn", "read_vocabulary"]
 
-MOST_TOKENS = 2**32 - 2  # positions in the id array are uint32
+MOST_TOKENS = 2**32 - 64  # what an n-gram model can hold: its positions are uint32, with some to spare
 
 
 def learn(
@@ -37,7 +37,8 @@ def learn(
     Parameters
     ----------
     vocabulary : iterable of str or bytes, optional
-        The only tokens to know; all others are `<unk>`. Not together with the next two.
+        The only tokens to know, in lower case where the settings say so; all others are `<unk>`. Not together
+        with the next two.
     vocab_size : int, optional
         How many token types to know at most, besides the three reserved ones.
     min_count : int
@@ -148,7 +149,8 @@ def _check_options(settings: TextSettings, vocabulary: Any, vocab_size: int | No
 def _table(settings: TextSettings, vocabulary: Iterable[str | bytes] | None) -> TokenTable | None:
     if settings.tokenizer == "byte":
         return None
-    tokens = {token if isinstance(token, bytes) else to_bytes(token) for token in vocabulary or ()}
+    given = [token if isinstance(token, bytes) else to_bytes(token) for token in vocabulary or ()]
+    tokens = {lowered(token) for token in given} if settings.lowercase else set(given)
     tokens -= {token.encode() for token in RESERVED}
     return Vocabulary.from_tokens(sorted(tokens)).table
 
@@ -201,17 +203,30 @@ def _ranked(settings: TextSettings, table: TokenTable, counts: np.ndarray, order
     return TextLayer(settings, Vocabulary(pool[: int(offsets[-1])], offsets)), counts, mapping
 
 
-def read_vocabulary(path: str, settings: TextSettings) -> list[str]:
+def read_vocabulary(path: str, settings: TextSettings, *, encoding: str = "utf-8", errors: str = "strict") -> list[str]:
     r"""Read the tokens of a vocabulary file, for `learn`: separated by white space, or those of a model file.
 
-    For the tokenizers that keep white space as tokens they are escaped as `lmkit.text.escape` does it.
+    For the tokenizers that keep white space as tokens they are escaped as `lmkit.text.escape` does it. Where the
+    settings say lower case, so are the tokens: otherwise those with capitals would never be met.
+
+    Parameters
+    ----------
+    encoding, errors : str
+        How a file that is no model is read; see `Corpus`.
 
     Raises
     ------
     CorpusError, ModelError
         Where it cannot be read or holds none.
+    OptionError
+        Where a model has another tokenizer, or `encoding` or `errors` is none.
     """
-    corpus = Corpus(path)
+    tokens = _listed_tokens(path, settings, Corpus(path, encoding, errors))
+    return list(dict.fromkeys(token.lower() for token in tokens)) if settings.lowercase else tokens
+
+
+def _listed_tokens(path: str, settings: TextSettings, corpus: Corpus) -> list[str]:
+    """Return the tokens of a model or of a text, as they stand there."""
     try:
         with open(path, "rb") as file:
             head = file.read(9)

@@ -155,6 +155,31 @@ def test_an_invalid_byte_is_named(bad, before, mark):
     assert "--errors keep" in str(caught.value) and "--encoding" in str(caught.value)
 
 
+@pytest.mark.parametrize("block", [3, 4 << 20])
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+@pytest.mark.parametrize("order", ["le", "be"])
+def test_utf_16_is_known_by_its_mark(order, encoding, block, monkeypatch):
+    monkeypatch.setattr(corpus_module, "BLOCK", block)
+    data = "\ufeffto be\n".encode(f"utf-16-{order}")
+    with pytest.raises(CorpusError, match=f"line 1, byte offset 0: 0xf[ef].* not valid {encoding}; .*as UTF-16 does"):
+        read(Corpus("x", encoding, data=data))
+    with pytest.raises(CorpusError) as caught:
+        read(Corpus("x", "utf-8", data=b"a" + data))
+    assert "as UTF-16 does" not in str(caught.value)
+
+
+def test_utf_16_that_is_damaged_is_not_advised_again():
+    with pytest.raises(CorpusError) as caught:
+        read(Corpus("x", "utf-16", data="ab".encode("utf-16") + b"c"))
+    assert "as UTF-16 does" not in str(caught.value)
+
+
+def test_sizes_are_those_of_utf_8():
+    corpus = Corpus("x", "utf-16", data="\u00e9\n".encode("utf-16"))
+    read(corpus)
+    assert corpus.bytes == 3
+
+
 def test_an_invalid_byte_in_a_later_block(monkeypatch):
     monkeypatch.setattr(corpus_module, "BLOCK", 4)
     with pytest.raises(CorpusError, match="line 3, byte offset 9: 0xe9"):

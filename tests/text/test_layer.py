@@ -10,9 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from text_strategies import raw_bytes, texts
 
-from lmkit.errors import CorpusError, ModelError, OptionError
-from lmkit.text import Corpus, TextLayer, TextSettings, Vocabulary, learn, read_vocabulary
+from lmkit.errors import CorpusError, LmkitWarning, ModelError, OptionError
+from lmkit.kernels import text as text_kernels
+from lmkit.kernels import vocabulary as vocabulary_kernels
+from lmkit.model import BOS, EOS, RESERVED, UNK
+from lmkit.text import Corpus, TextLayer, TextSettings, Vocabulary, learn, learning, read_vocabulary
 from lmkit.text import corpus as corpus_module
+from lmkit.text import layer as layer_module
 from lmkit.text import tokenizers as tokenizers_module
 
 TOKENIZERS = ["word", "char", "byte", "whitespace"]
@@ -125,6 +129,32 @@ def test_a_given_vocabulary():
     assert tokens_of(layer) == [*reference.RESERVED, "be", "to", "or", "aa", "zz"]
     assert ids.tolist() == [4, 3, 5, 0, 4, 3, 2]
     assert counts.tolist() == [1, 0, 1, 2, 2, 1, 0, 0]
+
+
+def test_a_given_vocabulary_in_lower_case():
+    given = ["To", "TO", b"Be", "caf\u00c9", "A\udcff", "<UNK>"]
+    ids, layer, _, _ = learn(
+        [a_corpus("to BE CAF\u00c9 or")], TextSettings("whitespace", lowercase=True), vocabulary=given
+    )
+    assert tokens_of(layer)[3:] == ["be", "caf\u00e9", "to", "a\udcff"]
+    assert ids.tolist() == [5, 3, 4, UNK, EOS]
+
+
+def test_kernels_mean_the_same_ids_as_the_contract():
+    for module in (text_kernels, vocabulary_kernels):
+        assert (EOS, len(RESERVED)) == (module.EOS, module.FIRST_TOKEN)
+    assert text_kernels.UNK == UNK
+    spelled = [-1 - token for token in (UNK, BOS, EOS)]
+    assert min(spelled) > vocabulary_kernels.MISSING
+
+
+def test_a_text_is_as_long_as_a_model_can_hold(monkeypatch):
+    from lmkit.ngram.counts import MAX_TOKENS
+
+    assert learning.MOST_TOKENS == MAX_TOKENS
+    monkeypatch.setattr(learning, "MOST_TOKENS", 3)
+    with pytest.raises(CorpusError, match=r"x\.txt: more than 3 tokens"):
+        learn([a_corpus("a b c")], TextSettings("char"))
 
 
 def test_ties_are_ordered_by_bytes():
@@ -367,6 +397,41 @@ def test_damaged_metadata(metadata):
         TextLayer.from_tensors(Vocabulary.from_tokens("a").tensors(), metadata)
 
 
+@pytest.mark.parametrize(
+    ("settings", "changed", "said"),
+    [
+        (TextSettings("word"), "unicode_version", "cut into words"),
+        (TextSettings("char", lowercase=True), "lowercase_version", "turned to lower case"),
+    ],
+)
+def test_another_unicode_version_is_told_of(settings, changed, said):
+    _, layer, _, _ = learn([a_corpus("to be")], settings)
+    metadata = layer.metadata()
+    metadata["text"][changed] = "1.1.5\n" + 1000 * "x"
+    with pytest.warns(LmkitWarning, match=f"text was {said} by Unicode '1.1.5") as caught:
+        again = TextLayer.from_tensors(layer.tensors(), metadata)
+    assert len(caught) == 1 and len(str(caught[0].message)) < 200 and "\n" not in str(caught[0].message)
+    assert again.metadata() == metadata  # what is saved again is what the model was made with
+    del metadata["text"][changed]
+    with pytest.warns(LmkitWarning, match="by Unicode 'unknown'"):
+        TextLayer.from_tensors(layer.tensors(), metadata)
+
+
+def test_unicode_versions_that_do_not_matter():
+    _, layer, _, _ = learn([a_corpus("to be")], TextSettings("whitespace"))
+    metadata = layer.metadata()
+    assert "lowercase_version" not in metadata["text"]
+    metadata["text"]["unicode_version"] = "1.1.5"
+    assert TextLayer.from_tensors(layer.tensors(), metadata).metadata() == metadata
+
+
+def test_the_version_of_python_is_that_of_lower_case(monkeypatch):
+    monkeypatch.setattr(layer_module.unicodedata, "unidata_version", "99.0.0")
+    layer = TextLayer(TextSettings("char", lowercase=True), Vocabulary.from_tokens("a"))
+    with pytest.warns(LmkitWarning, match=r"by '99\.0\.0'"):
+        TextLayer.from_tensors(layer.tensors(), layer.metadata())
+
+
 def test_the_byte_tokenizer_has_its_own_vocabulary():
     metadata = TextLayer(TextSettings("byte"), Vocabulary.all_bytes()).metadata()
     with pytest.raises(ModelError, match="256 bytes"):
@@ -415,12 +480,28 @@ def test_a_vocabulary_file_that_is_missing(tmp_path):
         read_vocabulary(str(tmp_path / "none.txt"), TextSettings("word"))
 
 
+def test_a_vocabulary_file_in_another_encoding(tmp_path):
+    path = tmp_path / "words.txt"
+    path.write_bytes("na\u00efve b".encode("latin-1"))
+    settings = TextSettings("whitespace")
+    assert read_vocabulary(str(path), settings, encoding="latin-1") == ["na\u00efve", "b"]
+    assert read_vocabulary(str(path), settings, errors="keep") == ["na\udcefve", "b"]
+    with pytest.raises(CorpusError, match=r"words\.txt: line 1, byte offset 2: 0xef"):
+        read_vocabulary(str(path), settings)
+
+
+def test_a_vocabulary_file_in_lower_case(tmp_path):
+    path = tmp_path / "words.txt"
+    path.write_bytes("To TO \\j \\n BE\u00c9 to".encode())
+    assert read_vocabulary(str(path), TextSettings("word", lowercase=True)) == ["to", "", "\n", "be\u00e9"]
+
+
 def test_the_vocabulary_of_a_model(tmp_path):
     from lmkit.storage import save
 
     _, layer, _, _ = learn([a_corpus("to be or not to be\n")], TextSettings("word"))
     path = tmp_path / "x.lmkit"
     save(path, "ngram", layer.metadata(), layer.tensors())
-    assert read_vocabulary(str(path), layer.settings) == tokens_of(layer)[3:]
+    assert read_vocabulary(str(path), layer.settings, encoding="utf-16") == tokens_of(layer)[3:]
     with pytest.raises(OptionError, match="tokens of the word tokenizer"):
         read_vocabulary(str(path), TextSettings("whitespace"))
