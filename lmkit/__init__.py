@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 __all__ = [
     "CorpusError",
     "LmkitError",
+    "LmkitWarning",
     "Model",
     "ModelError",
     "OptionError",
@@ -28,14 +29,16 @@ __all__ = [
 
 if TYPE_CHECKING:
     from lmkit.api import Model, count, info, load, next_tokens, perplexity, sample, train
-    from lmkit.errors import CorpusError, LmkitError, ModelError, OptionError
+    from lmkit.errors import CorpusError, LmkitError, LmkitWarning, ModelError, OptionError
 
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for, and NumPy and Numba with it, only now: `lmkit --help` needs neither."""
     if name not in __all__:
         raise AttributeError(f"module 'lmkit' has no attribute {name!r}")
-    return getattr(importlib.import_module("lmkit.errors" if name.endswith("Error") else "lmkit.api"), name)
+    return getattr(
+        importlib.import_module("lmkit.errors" if name.endswith(("Error", "Warning")) else "lmkit.api"), name
+    )
 
 
 def __dir__() -> list[str]:

@@ -32,8 +32,9 @@ from lmkit.arguments import Progress, Texts
 from lmkit.errors import OptionError
 from lmkit.evaluation import Evaluation, evaluate
 from lmkit.model import LanguageModel, State
-from lmkit.sampling import sample_pieces
+from lmkit.sampling import OPTIONS, sample_pieces
 from lmkit.text import TextSettings
+from lmkit.threads import available
 from lmkit.uniforms import Uniforms
 
 __all__ = ["Model", "NextToken", "count", "info", "load", "next_tokens", "perplexity", "sample", "train"]
@@ -66,11 +67,7 @@ class Model(LanguageModel):
     def __init__(self, language_model: LanguageModel, path: str | os.PathLike | None = None):
         self.language_model = language_model
         self.path = None if path is None else os.fspath(path)
-        self.text, self.family, self.metadata = (
-            language_model.text,
-            language_model.family,
-            language_model.metadata,
-        )
+        self.text, self.family, self.metadata = language_model.text, language_model.family, language_model.metadata
 
     def begin(self, n: int = 1) -> State:
         return self.language_model.begin(n)
@@ -86,6 +83,9 @@ class Model(LanguageModel):
 
     def draw(self, state: State, t: int, uniforms: Uniforms, banned: np.ndarray) -> tuple[np.ndarray, State]:
         return self.language_model.draw(state, t, uniforms, banned)
+
+    def shorten(self, state: State) -> State | None:
+        return self.language_model.shorten(state)
 
     def settings(self) -> dict:
         return self.language_model.settings()
@@ -118,11 +118,7 @@ class Model(LanguageModel):
     def save(self, path: str | os.PathLike) -> None:
         """Write the model file: whole or not at all."""
         model = self.language_model
-        metadata = {
-            "config": model.config(),
-            **model.text.metadata(),
-            "training": model.metadata.get("training"),
-        }
+        metadata = {"config": model.config(), **model.text.metadata(), "training": model.metadata.get("training")}
         storage.save(path, model.family, metadata, model.tensors())
         self.path = os.fspath(path)
 
@@ -169,13 +165,16 @@ def train(
 
     Raises
     ------
-    CorpusError, OptionError, ModelError, OSError
+    CorpusError, OptionError, ModelError
     """
     started = time.monotonic()
+    texts = arguments.corpora(texts, encoding, errors)
+    if output is not None:
+        storage.check_target(output, [corpus.name for corpus in texts if corpus.data is None])
     architecture = registry.architecture(arch)
     settings = TextSettings(tokenizer=tokenizer, sentence=sentence, lowercase=lowercase, reserved=reserved)
     if limit_vocabulary is not None:
-        options["limit_vocabulary"] = tuple(arguments.tokens(limit_vocabulary, settings))
+        options["limit_vocabulary"] = tuple(arguments.tokens(limit_vocabulary, settings, encoding, errors))
     choices = arguments.choices(architecture.get("options"), arch, options)
     ids, text, counts, records = arguments.read_texts(
         texts, settings, vocabulary=vocabulary, vocab_size=vocab_size, min_count=min_count,
@@ -208,15 +207,23 @@ def train(
     return model
 
 
-def load(path: str | os.PathLike) -> Model:
+def load(path: str | os.PathLike, *, threads: int | None = None) -> Model:
     """Open a model file; large tables stay on disk and are shared between processes.
+
+    Parameters
+    ----------
+    threads : int, optional
+        At most so many threads score and draw, by default one per core; the numbers are the same for all.
 
     Raises
     ------
     ModelError
         If it cannot be read, is damaged, or is not a model file.
     """
-    return Model(registry.load(storage.open_model_file(path)), path)
+    model = registry.load(storage.open_model_file(path))
+    if threads is not None and hasattr(model, "threads"):
+        model.threads = arguments.at_least(1, "threads", threads)
+    return Model(model, path)
 
 
 def sample(
@@ -234,6 +241,7 @@ def sample(
         n, sentences, stop as in `lmkit.sampling.sample_pieces`; temperature, top_k, top_p, min_p,
         repetition_penalty, allow_unk as in `lmkit.decoding.generate`.
     """
+    arguments.check_names(options, OPTIONS, "sample")
     rng = arguments.generator(seed)
     samples = [bytearray() for _ in range(1 if count is None else count)]
     for piece in sample_pieces(model, count=1 if count is None else count, prompt=prompt, rng=rng, **options):
@@ -259,11 +267,7 @@ def perplexity(
         If a text cannot be read, or there is nothing to score.
     """
     evaluation = evaluate(model, arguments.corpora(texts, encoding, errors), reset=reset)
-    settings = {
-        "model": getattr(model, "path", None),
-        **evaluation.settings,
-        "lmkit_version": lmkit.__version__,
-    }
+    settings = {"model": getattr(model, "path", None), **evaluation.settings, "lmkit_version": lmkit.__version__}
     return dataclasses.replace(evaluation, settings=settings)
 
 
@@ -275,6 +279,8 @@ def next_tokens(model: LanguageModel, context: str = "", *, top: int | None = 10
     top : int, optional
         How many rows; None for every token that can come.
     """
+    if top is not None:
+        arguments.at_least(0, "top", top)
     state = model.begin()
     ids = model.text.encode_text(context, complete=False).ids if context else np.empty(0, np.int32)
     if len(ids):
@@ -305,6 +311,7 @@ def count(
     sentence: str | None = None,
     lowercase: bool = False,
     reserved: str = "error",
+    threads: int | None = None,
     **reading,
 ) -> tuple[dict[int, tuple[np.ndarray, np.ndarray]], Any]:
     """Count n-grams; one `<s>` stands before each sentence.
@@ -315,6 +322,8 @@ def count(
         As in `train`.
     orders : iterable of int
         The lengths of the n-grams.
+    threads : int, optional
+        At most so many count, by default one per core.
     reading
         vocabulary, vocab_size, min_count, encoding, errors and progress as in `train`.
 
@@ -333,12 +342,15 @@ def count(
     from lmkit.ngram.counts import count_ngrams
     from lmkit.ngram.options import MAX_ORDER
 
+    if isinstance(orders, int):
+        raise OptionError(f"orders is {orders}; give a list such as [{orders}]")
+    threads = available() if threads is None else arguments.at_least(1, "threads", threads)
     orders = sorted(set(orders))
     if not orders or orders[0] < 1 or orders[-1] > MAX_ORDER:
         raise OptionError(f"orders are {orders}; they must be from 1 to {MAX_ORDER}")
     settings = TextSettings(tokenizer=tokenizer, sentence=sentence, lowercase=lowercase, reserved=reserved)
     ids, text, _, _ = arguments.read_texts(texts, settings, **reading)
-    tables = count_ngrams(ids, orders[-1], len(text.vocabulary))
+    tables = count_ngrams(ids, orders[-1], len(text.vocabulary), threads)
     return {k: _most_frequent_first(*tables[k - 1]) for k in orders}, text
 
 
@@ -351,13 +363,7 @@ def info(path: str | os.PathLike, *, verify: bool = False) -> dict[str, Any]:
         If it is no model file, or too damaged to be opened.
     """
     file = storage.open_model_file(path, verify_small=not verify)
-    described = {
-        "path": file.name,
-        "family": file.family,
-        "bytes": file.size,
-        **_sizes(file),
-        **file.metadata,
-    }
+    described = {"path": file.name, "family": file.family, "bytes": file.size, **_sizes(file), **file.metadata}
     described["tensors"] = {
         name: {"dtype": str(tensor.dtype), "shape": list(tensor.shape), "bytes": tensor.nbytes}
         for name, tensor in file.tensors.items()

@@ -5,15 +5,28 @@ from __future__ import annotations
 import dataclasses
 import os
 import secrets
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
-from lmkit.errors import OptionError
+from lmkit.errors import CorpusError, LmkitWarning, OptionError
+from lmkit.model import EOS
 from lmkit.text import Corpus, TextLayer, TextSettings, learn, read_vocabulary
 
-__all__ = ["Progress", "Texts", "choices", "corpora", "generator", "read_texts", "tokens", "training"]
+__all__ = [
+    "Progress",
+    "Texts",
+    "at_least",
+    "check_names",
+    "choices",
+    "corpora",
+    "generator",
+    "read_texts",
+    "tokens",
+    "training",
+]
 
 Progress = Callable[[str, int, "int | None", str], None]
 Texts = Any  # a path, "-", a (name, bytes) pair, a Corpus, or a list of these
@@ -37,14 +50,16 @@ def read_texts(
     CorpusError, OptionError, ModelError
     """
     read = corpora(texts, encoding, errors)
-    return learn(
-        read,
-        settings,
-        vocabulary=None if vocabulary is None else tokens(vocabulary, settings),
-        vocab_size=vocab_size,
-        min_count=min_count,
+    if vocabulary is not None:
+        vocabulary = tokens(vocabulary, settings, encoding, errors)
+    learned = learn(
+        read, settings, vocabulary=vocabulary, vocab_size=vocab_size, min_count=min_count,
         progress=_reading(progress, read),
-    )
+    )  # fmt: skip
+    if len(learned[1].vocabulary) == EOS + 1:
+        reason = f"none is there {min_count} times" if min_count > 1 else "the vocabulary has no other"
+        warnings.warn(f"only <unk> is left of the tokens: {reason}", LmkitWarning, stacklevel=3)
+    return learned
 
 
 def corpora(texts: Texts, encoding: str, errors: str) -> list[Corpus]:
@@ -67,10 +82,14 @@ def _is_pair(text):
     return isinstance(text, tuple) and len(text) == 2 and not isinstance(text[1], (str, os.PathLike, tuple, Corpus))
 
 
-def tokens(vocabulary, settings: TextSettings) -> list[str]:
+def tokens(vocabulary, settings: TextSettings, encoding: str, errors: str) -> list[str]:
     """Return the tokens of a vocabulary given as a list, a file or a model."""
+    if vocabulary == "-":
+        raise OptionError("a vocabulary is a file or a model, it cannot be read from the standard input; name a file")
     if isinstance(vocabulary, (str, os.PathLike)):
-        return read_vocabulary(vocabulary, settings)
+        if not os.path.exists(vocabulary) or os.path.isdir(vocabulary):
+            raise CorpusError(f"{vocabulary} is no file; name one that holds a token a line, or a model")
+        return read_vocabulary(os.fspath(vocabulary), settings, encoding=encoding, errors=errors)
     return list(vocabulary)
 
 
@@ -106,13 +125,37 @@ def choices(kind: type, arch: str, options: dict[str, Any]) -> Any:
     OptionError
         If it has no option of a name.
     """
-    known = [field.name for field in dataclasses.fields(kind)]
+    check_names(options, [field.name for field in dataclasses.fields(kind)], arch)
+    return kind(**options)
+
+
+def check_names(options: Iterable[str], known: Iterable[str], of: str) -> None:
+    """Refuse options that are not among those known.
+
+    Raises
+    ------
+    OptionError
+    """
     for name in options:
         if name not in known:
-            raise OptionError(f"{name} is no option of {arch}; it has {', '.join(known)}")
-    return kind(**options)
+            raise OptionError(f"{name} is no option of {of}; it has {', '.join(known)}")
+
+
+def at_least(least: int, name: str, value: int) -> int:
+    """Return the value of an option that may not be less than this.
+
+    Raises
+    ------
+    OptionError
+    """
+    if value < least:
+        raise OptionError(f"{name} is {value}; it must be at least {least}")
+    return value
 
 
 def generator(seed: int | None) -> np.random.Generator:
     """Return the one source of randomness of a call; None picks a seed."""
-    return np.random.default_rng(secrets.randbits(32) if seed is None else seed)
+    try:
+        return np.random.default_rng(secrets.randbits(32) if seed is None else seed)
+    except (TypeError, ValueError):
+        raise OptionError(f"seed is {seed!r}; it must be a whole number of at least 0") from None

@@ -171,7 +171,6 @@ def generate(
         return _draw_blocks(model, state, n, uniforms, banned)
 
     def step(rows, seen):
-        rows[:, banned] = -np.inf
         if seen is not None:
             rows = penalise_repetition(rows, seen, repetition_penalty)
         if temperature < GREEDY:
@@ -190,7 +189,7 @@ def generate(
     if repetition_penalty not in (None, 1):
         seen = np.zeros((len(uniforms.keys), model.vocabulary_size), bool)
         seen[:, history if history is not None else []] = True
-    return _row_blocks(model, state, n, len(uniforms.keys), step, seen)
+    return _row_blocks(model, state, n, len(uniforms.keys), banned, step, seen)
 
 
 def block_lengths(n: int | None) -> Iterator[int]:
@@ -211,15 +210,27 @@ def _draw_blocks(model, state, n, uniforms, banned):
         yield ids
 
 
-def _row_blocks(model, state, n, streams, step, seen):
+def _row_blocks(model, state, n, streams, banned, step, seen):
     for t in block_lengths(n):
         ids = np.empty((streams, t), np.int32)
         for i in range(t):
-            ids[:, i] = step(np.array(model.log_probs(state), np.float64), seen)
+            ids[:, i] = step(_allowed_rows(model, state, banned), seen)
             state = model.advance(state, ids[:, i])
             if seen is not None:
                 seen[np.arange(streams), ids[:, i]] = True
         yield ids
+
+
+def _allowed_rows(model, state, banned):
+    """Return log p without what is banned, float64 (n, V); where that leaves nothing, a shorter memory answers."""
+    rows = np.array(model.log_probs(state), np.float64)
+    rows[:, banned] = -np.inf
+    empty = np.isneginf(rows.max(axis=1))
+    while empty.any() and (state := model.shorten(state)) is not None:
+        rows[empty] = model.log_probs(state)[empty]
+        rows[:, banned] = -np.inf
+        empty = np.isneginf(rows.max(axis=1))
+    return rows
 
 
 def _keep_largest(rows, threshold, k):
@@ -233,7 +244,7 @@ def _keep_largest(rows, threshold, k):
 
 def _check_possible(rows):
     if not np.isfinite(rows.max(axis=1)).all():
-        raise LmkitError("after this context the model knows no token but <unk>; --allow-unk lets it come")
+        raise LmkitError("nothing can be drawn: the model knows no token but <unk>; --allow-unk lets it come")
 
 
 def _check_options(n, temperature, top_k, top_p, min_p, repetition_penalty):

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import queue
-import threading
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +17,7 @@ import numpy as np
 
 from lmkit.errors import CorpusError, OptionError
 from lmkit.model import EOS, LanguageModel
+from lmkit.threads import ahead
 
 if TYPE_CHECKING:
     from lmkit.text import Corpus, Encoded
@@ -60,12 +59,13 @@ class Evaluation:
     bits_reason: str | None
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return one flat dict that JSON can hold: infinite numbers are None, and "infinite" is true."""
+    def as_dict(self, *, finite: bool = True) -> dict[str, Any]:
+        """Return one flat dict; "infinite" says whether a number is, and if `finite` it is None: JSON has no such."""
         values = dataclasses.asdict(self)
         settings = values.pop("settings")
         infinite = [k for k, v in values.items() if isinstance(v, float) and not math.isfinite(v)]
-        values.update(dict.fromkeys(infinite))
+        if finite:
+            values.update(dict.fromkeys(infinite))
         return {**values, "infinite": bool(infinite), **settings}
 
 
@@ -112,9 +112,9 @@ def evaluate(model: LanguageModel, corpora: Iterable[Corpus], *, reset: str = "f
         for encoded, log_p in score_blocks(model, ahead(model.text.encode_corpus(corpus))):
             totals.add(encoded, log_p)
         characters, size = characters + corpus.characters, size + corpus.bytes
-        names.append(corpus.name)
+        names.append(corpus.title)
     if totals.tokens == 0:
-        raise CorpusError(f"{', '.join(map(str, names)) or 'the text'} holds no tokens: there is nothing to score")
+        raise CorpusError(f"{', '.join(names) or 'the text'} holds no tokens: there is nothing to score")
     settings = {**model.settings(), "reset": reset}
     return summary(totals, characters, size, model.text.settings.lossless, settings)
 
@@ -122,7 +122,7 @@ def evaluate(model: LanguageModel, corpora: Iterable[Corpus], *, reset: str = "f
 def summary(totals: Totals, characters: int, size: int, lossless: bool, settings: dict[str, Any]) -> Evaluation:
     """Turn sums into the numbers people compare."""
     log_probability = totals.known + totals.unknown
-    bits, reason = -log_probability / math.log(2), None
+    bits, reason = 0.0 - log_probability / math.log(2), None  # of a sure text 0, not -0
     if not lossless:
         reason = "these tokens do not hold the whole text"
     elif totals.oov:
@@ -198,45 +198,3 @@ def _score_lanes(model, ids, log_p, starts, lengths):
     padded = np.where(inside, ids[np.minimum(where, len(ids) - 1)], EOS)
     scores, _ = model.score(model.begin(len(starts)), np.ascontiguousarray(padded, np.int32))
     log_p[where[inside]] = scores[inside]
-
-
-def ahead(items: Iterable[Any], depth: int = 2) -> Iterator[Any]:
-    """Yield the items of an iterable that a thread of its own runs ahead of the consumer; exceptions come
-    through.
-
-    >>> list(ahead(range(3)))
-    [0, 1, 2]
-    """
-    waiting: queue.Queue = queue.Queue(depth)
-    stop = threading.Event()
-
-    def put(message):
-        while not stop.is_set():
-            try:
-                return waiting.put(message, timeout=0.1)
-            except queue.Full:
-                continue
-
-    def run():
-        try:
-            for item in items:
-                put((item, None))
-                if stop.is_set():
-                    return
-            put((None, StopIteration()))
-        except BaseException as error:
-            put((None, error))
-
-    thread = threading.Thread(target=run, name="lmkit-ahead", daemon=True)
-    thread.start()
-    try:
-        while True:
-            item, error = waiting.get()
-            if isinstance(error, StopIteration):
-                return
-            if error is not None:
-                raise error
-            yield item
-    finally:
-        stop.set()
-        thread.join(0.5)  # a thread that waits for a terminal or a pipe is left behind

@@ -12,16 +12,19 @@ import numpy as np
 
 from lmkit.decoding import generate
 from lmkit.errors import OptionError
-from lmkit.evaluation import ahead
 from lmkit.model import EOS, LanguageModel
+from lmkit.threads import ahead
 from lmkit.uniforms import Uniforms
 
 if TYPE_CHECKING:
     from lmkit.text import Decoder, TextLayer
 
-__all__ = ["DEFAULT_LENGTH", "Piece", "sample_pieces", "shown_prompt"]
+__all__ = ["DEFAULT_LENGTH", "OPTIONS", "Piece", "sample_pieces", "shown_prompt"]
 
 DEFAULT_LENGTH = 200  # tokens
+OPTIONS = (
+    "n", "sentences", "stop", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "allow_unk",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,23 +13,22 @@ A file is untrusted: everything that is read here is checked before it is used.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import mmap
 import os
 import stat
-import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
-from lmkit.errors import ModelError
+from lmkit.errors import ModelError, OptionError
+from lmkit.files import check_place, replacing
 
-__all__ = ["FORMAT_VERSION", "ModelFile", "open_model_file", "save"]
+__all__ = ["FORMAT_VERSION", "ModelFile", "check_target", "open_model_file", "save"]
 
 FORMAT, FORMAT_VERSION = "lmkit", 1
 MAX_HEADER = 100_000_000
@@ -37,13 +36,8 @@ MAX_AXES = 8
 VERIFY_BELOW = 64 * 2**20  # smaller files have every checksum verified when they are opened
 CHUNK = 16 * 2**20
 NO_CHECKSUM = "0" * 8
-PLAIN = (
-    "format",
-    "format_version",
-    "family",
-    "lmkit_version",
-    "header_checksum",
-)  # metadata that is not JSON text
+COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ")
+PLAIN = ("format", "format_version", "family", "lmkit_version", "header_checksum")  # metadata that is not JSON text
 DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1",
     "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "|u1", "BOOL": "|b1",
@@ -87,38 +81,70 @@ def save(path: str | os.PathLike, family: str, metadata: dict[str, Any], tensors
 
     Raises
     ------
+    OptionError
+        No model should be there, see `check_target`.
     ModelError
-        `path` cannot be written (a missing folder, a full disk ...); what was there is still there.
+        Writing fails (a full disk ...); what was there is still there.
     """
-    target = os.path.realpath(path)
+    check_target(path)
     try:
-        if os.path.lexists(target) and not stat.S_ISREG(os.stat(target).st_mode):
-            raise ModelError(f"{path}: exists and is no regular file; choose another place for the model")
-        with _replacing(target) as file:
-            return _write(file, family, metadata, tensors)
+        with replacing(path) as file:
+            size = _write(file, family, metadata, tensors)
+            file.flush()
+            os.fsync(file.fileno())
+            return size
     except OSError as error:
         reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror or str(error)
-        kept = "; the model that was there is unchanged" if os.path.exists(target) else ""
+        kept = "; the model that was there is unchanged" if os.path.exists(path) else ""
         raise ModelError(f"{path}: cannot write the model: {reason}{kept}") from error
 
 
-@contextlib.contextmanager
-def _replacing(target: str) -> Iterator[Any]:
-    """Give a new file in the same folder that takes the target's place in the end, or vanishes."""
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(target)}.", dir=os.path.dirname(target))
+def check_target(path: str | os.PathLike, inputs: Iterable[str | os.PathLike] = ()) -> None:
+    """Refuse, before the work, a place for a model where no file can be, or where something else would be lost.
+
+    An lmkit model may be replaced, even a damaged one, and so may an empty file.
+
+    Parameters
+    ----------
+    inputs : iterable of paths
+        What is read; "-" is the standard input.
+
+    Raises
+    ------
+    OptionError
+    """
+    if path == "-":
+        raise OptionError("a model is a file; name one with -o")
+    check_place(path, inputs)
+    if not os.path.exists(path):
+        return
+    found = os.stat(path)
+    if not stat.S_ISREG(found.st_mode) or _is_standard_output(found):
+        raise OptionError(f"{path} is no regular file; choose another -o for the model")
+    if found.st_size and (other := _other_kind(path)):
+        raise OptionError(f"{path} is {other}, and would be lost; choose another -o, or remove it first")
+
+
+def _is_standard_output(found: os.stat_result) -> bool:
     try:
-        with open(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's files are for their owner alone
-        os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
+        return os.path.samestat(found, os.fstat(1))
+    except OSError:  # closed
+        return False
+
+
+def _other_kind(path: str | os.PathLike) -> str | None:
+    """Say what a file is that is no lmkit model; None for one that is, whole or damaged."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(16)
+            header = file.read(min(int.from_bytes(head[:8], "little"), 2**20))
+    except OSError as error:
+        return f"a file that cannot be read ({error.strerror})"
+    if head.startswith(COMPRESSED):
+        return "a compressed file"
+    if head[4:9] != b"\0\0\0\0{":
+        return "an ARPA file" if head.startswith(b"\\data\\") else f"no lmkit model (it begins with {head[:8]!r})"
+    return None if f'"format":"{FORMAT}"'.encode() in header else "a safetensors file, but no lmkit model"
 
 
 def _bytes(tensor: np.ndarray) -> memoryview:
@@ -234,7 +260,7 @@ def open_model_file(path: str | os.PathLike, *, verify_small: bool = True) -> Mo
 
 def _header_length(name: str, data: mmap.mmap, size: int) -> int:
     start = data[:16]
-    if start.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ")):
+    if start.startswith(COMPRESSED):
         raise ModelError(f"{name}: a compressed file; decompress it first: models are memory-mapped")
     if start[8:9] != b"{" and b"\\data\\" in data[:4096]:
         raise ModelError(f"{name}: an ARPA file, not an lmkit model")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
-__all__ = ["available", "in_threads"]
+__all__ = ["ahead", "available", "in_threads"]
 
 
 def available() -> int:
@@ -26,3 +29,44 @@ def in_threads(threads: int, function: Callable, arguments: list[tuple]) -> list
         return [function(*a) for a in arguments]
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(lambda a: function(*a), arguments))
+
+
+def ahead(items: Iterable[Any], depth: int = 2) -> Iterator[Any]:
+    """Yield the items of an iterable that a thread of its own runs ahead of the consumer; exceptions come through.
+
+    >>> list(ahead(range(3)))
+    [0, 1, 2]
+    """
+    waiting: queue.Queue = queue.Queue(depth)
+    stop = threading.Event()
+
+    def put(message):
+        while not stop.is_set():
+            try:
+                return waiting.put(message, timeout=0.1)
+            except queue.Full:
+                continue
+
+    def run():
+        try:
+            for item in items:
+                put((item, None))
+                if stop.is_set():
+                    return
+            put((None, StopIteration()))
+        except BaseException as error:
+            put((None, error))
+
+    thread = threading.Thread(target=run, name="lmkit-ahead", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = waiting.get()
+            if isinstance(error, StopIteration):
+                return
+            if error is not None:
+                raise error
+            yield item
+    finally:
+        stop.set()
+        thread.join(0.5)  # a thread that waits for a terminal or a pipe is left behind

@@ -10,6 +10,7 @@ from contract import check_all
 from texts import COWS
 
 import lmkit
+from lmkit import sampling
 from lmkit.errors import CorpusError, ModelError, OptionError
 from lmkit.text import Corpus
 
@@ -125,6 +126,56 @@ def test_a_wrong_option_is_named():
         lmkit.train([])
     with pytest.raises(OptionError, match="orders"):
         lmkit.count(TEXT, [0])
+    with pytest.raises(OptionError, match=r"orders is 2; give a list such as \[2\]"):
+        lmkit.count(TEXT, 2)
+
+
+def test_values_out_of_range_are_named(cows, tmp_path):
+    with pytest.raises(OptionError, match=r"^seed is -1; it must be a whole number of at least 0$"):
+        cows.sample(seed=-1)
+    with pytest.raises(OptionError, match=r"^seed is 'x'"):
+        cows.sample(seed="x")
+    with pytest.raises(OptionError, match=r"^foo is no option of sample; it has n, sentences, stop, temperature"):
+        cows.sample(foo=1)
+    with pytest.raises(OptionError, match=r"^top is -3; it must be at least 0$"):
+        cows.next("cows", top=-3)
+    cows.save(tmp_path / "m")
+    with pytest.raises(OptionError, match=r"^threads is 0"):
+        lmkit.load(tmp_path / "m", threads=0)
+    assert lmkit.load(tmp_path / "m", threads=1).language_model.threads == 1
+
+
+def test_each_option_of_sample_is_known(cows):
+    options = {
+        "n": 4, "sentences": 3, "stop": "hay", "temperature": 2, "top_k": 9, "top_p": 0.9, "min_p": 0.1,
+        "repetition_penalty": 1.1, "allow_unk": True,
+    }  # fmt: skip
+    assert set(options) == set(sampling.OPTIONS)
+    assert isinstance(cows.sample(**options), str)
+
+
+def test_training_does_not_replace_its_text(tmp_path):
+    path = tmp_path / "corpus.txt"
+    path.write_text(COWS)
+    for output in (path, str(path)):
+        with pytest.raises(OptionError, match="is what is read"):
+            lmkit.train(path, smoothing="mle", output=output)
+    with pytest.raises(OptionError, match="no lmkit model"):
+        lmkit.train(TEXT, smoothing="mle").save(path)
+    assert path.read_text() == COWS
+
+
+def test_a_bad_place_is_refused_before_the_work(tmp_path):
+    for output in ("/nonexist/x", "/dev/null", tmp_path, ""):
+        with pytest.raises(OptionError):
+            lmkit.train("nowhere.txt", output=output)
+
+
+def test_a_vocabulary_that_leaves_nothing_is_warned_of():
+    with pytest.warns(lmkit.LmkitWarning, match="only <unk> is left of the tokens: none is there 100 times"):
+        lmkit.train(TEXT, smoothing="mle", min_count=100)
+    with pytest.warns(lmkit.LmkitWarning, match="the vocabulary has no other"):
+        lmkit.count(TEXT, vocabulary=["<unk>"])
 
 
 def test_a_family_from_the_future(cows, tmp_path):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from reference import ElmanReference, NGramReference
 
+import lmkit
 from lmkit import decoding
 from lmkit.errors import LmkitError, OptionError
 from lmkit.model import BOS, EOS, UNK
@@ -226,9 +227,20 @@ def test_numbers_out_of_range_are_refused_at_the_call(elman, options):
 
 @pytest.mark.parametrize("temperature", [0, 0.5, 1])
 def test_only_unk_left_is_said(temperature):
-    """After "3" only <unk> has ever come."""
+    """After "3" only <unk> has ever come, and this model has no shorter memory to ask."""
     model = NGramReference(Sized(4), np.array([3, UNK, EOS], np.int32), 2, "mle")
-    said = "after this context the model knows no token but <unk>; --allow-unk lets it come"
+    said = "nothing can be drawn: the model knows no token but <unk>; --allow-unk lets it come"
     with pytest.raises(LmkitError, match="banned tokens" if temperature == 1 else said):  # at 1 the model's own word
         tokens(model, 5, temperature=temperature)
     assert tokens(model, 3, temperature=temperature, allow_unk=True).tolist() == [[3, UNK, EOS]]
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5, 0.0])
+def test_where_only_unk_came_the_shorter_context_answers_at_every_temperature(temperature):
+    """`a <unk>` and `b`: after "a" only <unk> came; without it the unigrams <s> leaves out answer: a, b or </s>."""
+    text = ("text", b"a <unk>\nb\n")
+    model = lmkit.train([text], order=2, smoothing="mle", tokenizer="whitespace", reserved="keep")
+    state = model.advance(model.begin(3), np.repeat(model.text.vocabulary.id("a"), 3))
+    blocks = decoding.generate(model, state, n=1, uniforms=uniforms(3), temperature=temperature)
+    ids = np.concatenate(list(blocks), axis=1)
+    assert set(ids.ravel().tolist()) <= {2, 3, 4}

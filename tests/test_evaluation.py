@@ -33,7 +33,7 @@ class IdText:
 
 
 def corpus(*blocks, size=100, characters=90, unk_is_oov=True):
-    return types.SimpleNamespace(blocks=blocks, bytes=size, characters=characters, name="ids", unk_is_oov=unk_is_oov)
+    return types.SimpleNamespace(blocks=blocks, bytes=size, characters=characters, title="ids", unk_is_oov=unk_is_oov)
 
 
 TRAINING = np.array([3, 4, 3, EOS, 3, 3, EOS], np.int32)
@@ -125,29 +125,3 @@ def test_each_file_begins_anew():
 
 def test_huge_surprise_is_infinite_not_an_error():
     assert evaluation.perplexity(-1e6, 1) == math.inf
-
-
-def test_running_ahead_passes_exceptions_on():
-    def items():
-        yield 1
-        raise CorpusError("line 2")
-
-    run = evaluation.ahead(items())
-    assert next(run) == 1
-    with pytest.raises(CorpusError, match="line 2"):
-        next(run)
-
-
-def test_running_ahead_stops_with_its_reader():
-    seen = []
-
-    def items():
-        for i in range(10**9):
-            seen.append(i)
-            yield i
-
-    run = evaluation.ahead(items(), depth=1)
-    next(run)
-    run.close()
-    length = len(seen)
-    assert length < 10 and len(seen) == length

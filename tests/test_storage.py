@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 
 import lmkit
-from lmkit import storage
-from lmkit.errors import ModelError
+from lmkit import files, storage
+from lmkit.errors import ModelError, OptionError
 
 ROOT = pathlib.Path(__file__).parent.parent
 TEXT = ("text", b"the cat sat on the mat\nthe dog ran\na cat ran\n" * 3)
@@ -524,15 +524,72 @@ def test_a_file_that_may_not_grow(path):
 
 
 def test_places_that_cannot_be_written(tmp_path):
-    with pytest.raises(ModelError, match="No such file or directory"):
-        storage.save(tmp_path / "no" / "model", "f", {}, OLD)
-    with pytest.raises(ModelError, match="regular file"):
-        storage.save(tmp_path, "f", {}, OLD)
-    with pytest.raises(ModelError, match="regular file"):
-        storage.save("/dev/null", "f", {}, OLD)
     (tmp_path / "file").write_text("")
-    with pytest.raises(ModelError, match="Not a directory"):
-        storage.save(tmp_path / "file" / "model", "f", {}, OLD)
+    os.mkfifo(tmp_path / "pipe")
+    for place, match in (
+        ("no/model", "no folder"), ("", "is a folder"), ("pipe", "no regular file"), ("/dev/null", "no regular file"),
+        ("file/model", "Not a directory"), ("x" * 300, "too long"),
+    ):  # fmt: skip
+        with pytest.raises(OptionError, match=match) as caught:
+            storage.save(tmp_path / place, "f", {}, OLD)
+        assert "\n" not in str(caught.value)
+    for place, match in (("", "no name"), ("-", "is a file"), (f"{tmp_path}/new/", "is a folder")):
+        with pytest.raises(OptionError, match=match):
+            storage.check_target(place)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "pipe"]
+
+
+def test_a_folder_that_may_not_be_written(path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(OptionError, match="no permission to write"):
+        storage.check_target(path)
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_only_models_and_empty_files_are_replaced(kind, path):
+    data, _ = FOREIGN[kind]
+    path.write_bytes(data)
+    if data:
+        with pytest.raises(OptionError, match=r"would be lost; choose another -o, or remove it"):
+            storage.save(path, "f", {}, OLD)
+        assert path.read_bytes() == data
+    else:
+        storage.save(path, "f", {}, OLD)
+
+
+def test_what_would_be_lost_is_named(path):
+    foreign = b'{"__metadata__":{"format":"pt"}}'
+    for data, match in (
+        (b"once upon a time", "begins with b'once upo'"), (b"\\data\\\n", "ARPA"), (b"\x1f\x8b\x08", "compressed"),
+        (len(foreign).to_bytes(8, "little") + foreign, "safetensors"),
+    ):  # fmt: skip
+        path.write_bytes(data)
+        with pytest.raises(OptionError, match=match):
+            storage.check_target(path)
+
+
+def test_a_damaged_model_may_be_replaced(saved):
+    data = saved.read_bytes()
+    for damaged in (data[:-5], data[:300], data[:200] + b"?" + data[201:], data + b"more"):
+        saved.write_bytes(damaged)
+        storage.check_target(saved)
+
+
+def test_a_model_that_is_replaced_hands_on_its_permissions(saved):
+    saved.chmod(0o604)
+    storage.save(saved, "f", {}, OLD)
+    assert saved.stat().st_mode & 0o777 == 0o604
+
+
+def test_the_target_is_named_not_the_file_beside_it(tmp_path, monkeypatch):
+    def fail(source, target):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), source, None, target)
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(PermissionError) as caught, files.replacing(tmp_path / "x") as file:
+        file.write(b"y")
+    assert str(caught.value) == f"[Errno {errno.EACCES}] Permission denied: {str(tmp_path / 'x')!r}"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_link_is_kept_and_its_file_replaced(tmp_path):

@@ -103,5 +103,5 @@ def run(arguments: list[str] | None = None) -> int:
 
 def fail(message: str, code: int, prefix: str = "") -> int:
     """Say one thing on stderr and return the code."""
-    terminal.say(prefix + message)
+    terminal.say(message, prefix)
     return code

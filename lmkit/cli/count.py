@@ -19,25 +19,27 @@ ROWS = 10000  # written at once
 
 @click.command(cls=Command, examples=EXAMPLES)
 @click.argument("corpora", metavar="[CORPUS]...", nargs=-1)
-@option("--orders", type=options.IntList(), default="1", metavar="N,...", help="Which n: 2, or 1,3, or 1-3.")
+@option("--orders", type=options.RangeList(), default="1", metavar="N,...", help="Which n: 2, or 1,3, or 1-3.")
 @options.top_option(default=0)
 @options.vocabulary_options
 @options.input_options
 @options.format_option("tsv")
 @options.output_option
+@options.threads_option
 @options.quiet_option
-def command(corpora, orders, top, vocab, form, output, quiet, **choices):
+def command(corpora, orders, top, vocab, form, output, threads, quiet, **choices):
     """Count n-grams, the most frequent first.
 
-    tsv and text: the tokens with blanks between them, a tab, the count; in tsv, tokens that hold white space
-    are escaped (\\s blank, \\n line feed, \\t tab, \\\\ backslash). <s> stands before each sentence, </s>
-    after it.
+    <s> stands before each sentence, </s> after it. text and tsv: the tokens with blanks between them, a tab,
+    the count. Within tokens, \\s is a blank, \\n a line feed, \\t a tab, \\r a return, \\\\ a backslash, and
+    \\xNN or \\uNNNN what else cannot be seen; \\j is the joiner: no blank where one is expected.
     """
+    streams.check_output(output, [*(corpora or "-"), vocab])
     texts = streams.check_texts(corpora)
     from lmkit import api
 
     with terminal.compile_notice(quiet), terminal.Bar(quiet) as bar:
-        tables, text = api.count(texts, orders, vocabulary=vocab, progress=bar, **choices)
+        tables, text = api.count(texts, orders, vocabulary=vocab, threads=threads, progress=bar, **choices)
     with streams.open_output(output) as file:
         for ngrams, counts in tables.values():
             write_counts(file, ngrams[: top or None], counts[: top or None], text.vocabulary, json=form == "json")

@@ -27,7 +27,11 @@ def command(context, model, top, form, output, quiet):
     A row for each token, the most probable first: token, probability, and how often it followed the context
     of how many times in training, where the model keeps counts (mle, add-k). Without CONTEXT: the start of a
     sentence; - reads it from the standard input.
+
+    Except in json, \\s is a blank, \\n a line feed, \\t a tab, \\r a return, \\\\ a backslash, and \\xNN or
+    \\uNNNN what else cannot be seen; \\j is the joiner: no blank where one is expected.
     """
+    streams.check_output(output, [model, "-" if context == "-" else None])
     from lmkit import api
     from lmkit.text import escape
 

@@ -11,6 +11,7 @@ __all__ = [
     "Command",
     "FloatList",
     "IntList",
+    "RangeList",
     "format_option",
     "input_options",
     "model_option",
@@ -18,6 +19,7 @@ __all__ = [
     "output_option",
     "quiet_option",
     "seed_option",
+    "threads_option",
     "top_option",
     "vocabulary_options",
 ]
@@ -60,10 +62,14 @@ class FloatList(NumberList):
 
 
 class IntList(NumberList):
-    """Integers with commas between them; 1-3 stands for 1,2,3."""
+    """Integers with commas between them."""
 
     number = int
     name = "integers"
+
+
+class RangeList(IntList):
+    """Integers with commas between them; 1-3 stands for 1,2,3."""
 
     def convert(self, value, param, ctx):
         if isinstance(value, str):
@@ -78,6 +84,13 @@ def _spell_range(part):
     return part
 
 
+class Option(click.Option):
+    """An option that errors call by its names alone; help shows its environment variable."""
+
+    def get_error_hint(self, ctx: click.Context) -> str:
+        return click.Parameter.get_error_hint(self, ctx)
+
+
 def option(*names: str, env: bool = True, **settings) -> Decorator:
     """Declare an option whose help shows its default and its environment variable: LMKIT_ and its long
     name."""
@@ -85,7 +98,7 @@ def option(*names: str, env: bool = True, **settings) -> Decorator:
     settings.setdefault("show_default", True)
     if env:
         settings.update(envvar="LMKIT_" + long.strip("-").replace("-", "_").upper(), show_envvar=True)
-    return click.option(*names, **settings)
+    return click.option(*names, cls=Option, **settings)
 
 
 def together(*decorators: Decorator) -> Decorator:
@@ -121,6 +134,15 @@ seed_option = option(
     metavar="N",
     show_default="picked, and told on a terminal",
     help="Same seed, same output.",
+)
+
+
+threads_option = option(
+    "--threads",
+    type=click.IntRange(min=1),
+    show_default="all",
+    metavar="N",
+    help="Cores to use; the outcome is the same.",
 )
 
 

@@ -26,17 +26,21 @@ lmkit sample --n 1000 | lmkit perplexity
 @options.input_options
 @options.format_option()
 @options.output_option
+@options.threads_option
 @options.quiet_option
-def command(texts, model, reset, encoding, errors, form, output, quiet):
+def command(texts, model, reset, encoding, errors, form, output, threads, quiet):
     """Say how surprised a model is by text: perplexity, with and without words it does not know.
 
     Reads files (also .gz, .bz2 and .xz) and the standard input (-, or no file named). tokens counts words and
     sentence ends; log_probability is natural.
     """
+    streams.check_output(output, [*(texts or "-"), model])
     names = streams.check_texts(texts)
     from lmkit import api
 
     with terminal.compile_notice(quiet):
-        evaluation = api.perplexity(api.load(model), names, reset=reset, encoding=encoding, errors=errors)
+        evaluation = api.perplexity(
+            api.load(model, threads=threads), names, reset=reset, encoding=encoding, errors=errors
+        )
     with streams.open_output(output) as file:
-        streams.write_record(file, evaluation.as_dict(), form)
+        streams.write_record(file, evaluation.as_dict(finite=form == "json"), form)

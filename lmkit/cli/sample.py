@@ -20,7 +20,8 @@ lmkit sample --count 64 --n 1000 --separator "----" --seed 1 > samples.txt
 @options.model_option
 @option(
     "-n", "--n", type=click.IntRange(min=0), metavar="N", show_default="200; none with --sentences",
-    help="Exactly N tokens; a sentence end counts as one, and the text goes on after it.",
+    help="Exactly N tokens; a sentence end counts as one, and the text goes on after it. A line break ends the "
+    "text, added where the last token is none.",
 )  # fmt: skip
 @option("--sentences", type=click.IntRange(min=0), metavar="N", help="Stop after N sentences.")
 @option(
@@ -59,13 +60,15 @@ lmkit sample --count 64 --n 1000 --separator "----" --seed 1 > samples.txt
 @options.seed_option
 @options.format_option()
 @options.output_option
+@options.threads_option
 @options.quiet_option
-def command(model, count, separator, prompt, seed, form, output, quiet, **choices):
+def command(model, count, separator, prompt, seed, form, output, threads, quiet, **choices):
     """Generate text from a model.
 
     text: the prompt and what follows it, as it is generated. tsv and json: a line for each token with token,
     id, log-probability (natural, before temperature and filters) and number of the sample.
     """
+    streams.check_output(output, [model, "-" if prompt == "-" else None])
     prompt = streams.read_prompt(prompt)
     if seed is None:
         seed = secrets.randbits(32)
@@ -74,7 +77,7 @@ def command(model, count, separator, prompt, seed, form, output, quiet, **choice
     from lmkit.sampling import sample_pieces, shown_prompt
 
     with terminal.compile_notice(quiet):
-        loaded = api.load(model)
+        loaded = api.load(model, threads=threads)
         pieces = sample_pieces(
             loaded.language_model,
             count=count,
@@ -116,7 +119,8 @@ def write_tokens(file, pieces, vocabulary, *, json: bool) -> None:
 
     for piece in pieces:
         lines = []
-        for i, log_p in zip(piece.ids.tolist(), piece.log_probs.tolist() if len(piece.ids) else [], strict=True):
+        log_probs = (piece.log_probs + 0.0).tolist() if len(piece.ids) else []  # 0, not -0, for what is sure
+        for i, log_p in zip(piece.ids.tolist(), log_probs, strict=True):
             token = vocabulary.token(i)
             if json:
                 row = {

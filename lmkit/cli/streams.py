@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import math
 import os
-import stat
+import re
 import sys
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 import click
 
 from lmkit.cli import terminal
+from lmkit.files import check_place, replacing
 
-__all__ = ["check_texts", "json_line", "open_output", "read_prompt"]
+__all__ = ["check_output", "check_texts", "json_line", "open_output", "read_prompt"]
 
 
 def check_texts(texts: tuple[str, ...]) -> list[str]:
@@ -46,49 +47,55 @@ def read_prompt(prompt: str | None) -> str:
     return sys.stdin.buffer.read().decode("utf-8", "surrogateescape").removesuffix("\n")
 
 
+def check_output(output: str, inputs: Iterable[str | None] = ()) -> None:
+    """Refuse, before the work, an output that cannot be written or that is one of the inputs."""
+    if output != "-":
+        check_place(output, [name for name in inputs if name is not None])
+
+
 @contextlib.contextmanager
 def open_output(path: str) -> Iterator[BinaryIO]:
-    """Open an output for bytes: stdout for `-`, else a file that takes its name only when all is written."""
-    if path == "-":
-        if sys.stdout is None:
-            raise OSError("the standard output is closed")
-        sys.stdout.flush()
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    path = os.path.realpath(path)
-    with open(path, "wb") if _is_device(path) else _replacing(path) as file:
-        yield file
-
-
-def _is_device(path):
-    """Whether a path is there and is no plain file: a pipe, a terminal, /dev/null."""
-    return os.path.exists(path) and not os.path.isfile(path)
-
-
-@contextlib.contextmanager
-def _replacing(path):
-    folder, name = os.path.split(path)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
+    """Open an output for bytes: a stream for `-`, a pipe or a device as it is, else a file that appears when it is
+    whole. Errors name it.
+    """
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with _opened(path) as file:
             yield file
-        os.chmod(temporary, _mode(path))
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
+    except OSError as error:
+        if error.filename is None and not isinstance(error, BrokenPipeError):
+            error.filename = "standard output" if path == "-" else path
         raise
 
 
-def _mode(path):
-    """The permissions of the file that is replaced, or those of any new file."""
+def _opened(path: str) -> contextlib.AbstractContextManager[BinaryIO]:
+    if path == "-":
+        return _standard_stream(sys.stdout)
+    for stream in (sys.stdout, sys.stderr):
+        if _is_open_as(path, stream):
+            return _standard_stream(stream)
+    if re.fullmatch("/proc/[0-9]+/fd", os.path.realpath(os.path.dirname(path))):
+        return open(os.dup(int(os.path.basename(path))), "wb")
+    if os.path.exists(path) and not os.path.isfile(path):
+        return open(path, "wb")
+    return replacing(path)
+
+
+@contextlib.contextmanager
+def _standard_stream(stream):
+    if stream is None:
+        raise OSError(errno.EBADF, "it is closed")
+    stream.flush()
+    yield stream.buffer
+    stream.buffer.flush()
+
+
+def _is_open_as(path, stream):
+    """Whether a path leads to where a standard stream goes, as /dev/stdout does: renaming over that loses what is
+    there."""
     try:
-        return stat.S_IMODE(os.stat(path).st_mode)
-    except OSError:
-        mask = os.umask(0)
-        os.umask(mask)
-        return 0o666 & ~mask
+        return os.path.samestat(os.stat(path), os.fstat(stream.fileno()))
+    except (OSError, ValueError, AttributeError):  # there is no such file, or no such stream
+        return False
 
 
 def json_line(values: dict[str, Any]) -> bytes:
@@ -122,18 +129,20 @@ def write_record(file: BinaryIO, values: dict[str, Any], form: str) -> None:
     rows = list(flat(values))
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
-        file.write(tsv_line(name, value) if form == "tsv" else encode(f"{name:<{width}}  {value}\n"))
+        if form == "tsv":
+            file.write(tsv_line(*(terminal.one_line(field.replace("\\", "\\\\")) for field in (name, value))))
+        else:
+            file.write(encode(terminal.one_line(f"{name:<{width}}  {value}") + "\n"))
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Yield (dotted name, text of the value) for all that is in a dict of dicts and lists."""
     for name, value in values.items():
+        if isinstance(value, list) and any(isinstance(v, (dict, list)) for v in value):
+            value = dict(enumerate(value, 1))
         if isinstance(value, dict):
             yield from flat(value, f"{prefix}{name}.")
-        elif isinstance(value, list) and any(isinstance(v, (dict, list)) for v in value):
-            yield from flat(dict(enumerate(value, 1)), f"{prefix}{name}.")
+        elif isinstance(value, str) or (isinstance(value, float) and not math.isfinite(value)):
+            yield f"{prefix}{name}", str(value)
         else:
-            yield (
-                f"{prefix}{name}",
-                json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value,
-            )
+            yield f"{prefix}{name}", json.dumps(value, ensure_ascii=False)

@@ -21,9 +21,12 @@ __all__ = [
     "flush",
     "keep_interrupts",
     "notice",
+    "one_line",
     "say",
     "show_warnings",
 ]
+
+CONTROLS = {code: ascii(chr(code))[1:-1] for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}
 
 active_bar = None
 
@@ -41,12 +44,21 @@ def attended(quiet: bool) -> bool:
     return not quiet and is_terminal(sys.stderr)
 
 
-def say(message: str) -> None:
-    """Write a line to stderr, around the progress bar if there is one."""
+def one_line(text: str) -> str:
+    r"""Return a text with its control characters and line ends as escapes.
+
+    >>> print(one_line("a\nb"))
+    a\nb
+    """
+    return text.translate(CONTROLS)
+
+
+def say(message: str, prefix: str = "") -> None:
+    """Write one line to stderr, around the progress bar if there is one."""
     if active_bar is not None:
         active_bar.clear()
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        sys.stderr.write(message + "\n")
+        sys.stderr.write(prefix + one_line(message) + "\n")
         sys.stderr.flush()
 
 

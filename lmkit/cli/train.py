@@ -9,6 +9,8 @@ import click
 
 from lmkit.cli import options, streams, terminal
 from lmkit.cli.options import Command, option
+from lmkit.ngram.options import MAX_ORDER, SMOOTHINGS
+from lmkit.registry import ARCHITECTURES
 
 EXAMPLES = """
 lmkit train corpus.txt
@@ -20,17 +22,17 @@ zcat corpus.txt.gz | lmkit train -
 @click.command(cls=Command, examples=EXAMPLES)
 @click.argument("corpora", metavar="[CORPUS]...", nargs=-1)
 @option("-o", "--output", env=False, default="model.lmkit", metavar="FILE", help="Write the model here.")
-@option("--arch", type=click.Choice(["ngram"]), default="ngram", help="The kind of model.")
+@option("--arch", type=click.Choice(list(ARCHITECTURES)), default="ngram", help="The kind of model.")
 @option(
     "--order",
-    type=click.IntRange(1, 32),
+    type=click.IntRange(1, MAX_ORDER),
     default=5,
     metavar="N",
     help="A token is predicted from the N - 1 before it.",
 )
 @option(
     "--smoothing",
-    type=click.Choice(["modified-kneser-ney", "mle", "add-k"]),
+    type=click.Choice(SMOOTHINGS),
     default="modified-kneser-ney",
     help="How probability gets to what was not seen; mle leaves it without.",
 )
@@ -57,13 +59,7 @@ zcat corpus.txt.gz | lmkit train -
 @option("--limit-vocab", metavar="FILE|MODEL", help="After counting, drop n-grams with other words than these.")
 @options.vocabulary_options
 @options.input_options
-@option(
-    "--threads",
-    type=click.IntRange(min=1),
-    show_default="all",
-    metavar="N",
-    help="Cores to use; the model is the same.",
-)
+@options.threads_option
 @options.quiet_option
 def command(corpora, output, quiet, vocab, limit_vocab, threads, **choices):
     """Train a language model on text.
@@ -73,9 +69,10 @@ def command(corpora, output, quiet, vocab, limit_vocab, threads, **choices):
     """
     if not corpora and terminal.is_terminal(sys.stdin):
         raise click.UsageError("nothing to read: name a text file, or pipe text in")
+    from lmkit import api, storage
+
+    storage.check_target(output, corpora or ["-"])
     texts = streams.check_texts(corpora)
-    check_output(output)
-    from lmkit import api
 
     if threads is not None:
         choices["threads"] = threads
@@ -83,16 +80,3 @@ def command(corpora, output, quiet, vocab, limit_vocab, threads, **choices):
         model = api.train(texts, output=output, vocabulary=vocab, limit_vocabulary=limit_vocab, progress=bar, **choices)
     seconds = model.metadata["training"]["seconds"]
     terminal.notice(f"{output}: {os.path.getsize(output) / 1e6:.1f} MB, {seconds:.1f} s", quiet)
-
-
-def check_output(path: str) -> None:
-    """Refuse now what would fail after the work is done."""
-    folder = os.path.dirname(os.path.realpath(path))
-    if path == "-":
-        raise click.UsageError("a model is a file: name one with -o")
-    if os.path.isdir(path):
-        raise click.UsageError(f"{path} is a directory: name a file in it with -o")
-    if not os.path.isdir(folder):
-        raise click.UsageError(f"there is no directory {folder}: make it, or choose another with -o")
-    if not os.access(folder, os.W_OK):
-        raise PermissionError(13, "no permission to write here", folder)

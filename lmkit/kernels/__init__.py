@@ -26,6 +26,7 @@ def kernel(function=None, **options):
     try:
         compiled = njit(cache=True, **options)(function)
         _forget_stale(compiled.stats.cache_path)
+        _save_where_there_is_room(compiled._cache)
         return compiled
     except RuntimeError:  # no folder that can be written for the cache: compile anew in each process
         return njit(**options)(function)
@@ -38,6 +39,17 @@ def helper(function):
     cost as much as all the work between them. Without its runtime (`_nrt`) there is nothing to count.
     """
     return kernel(function, _nrt=False, forceinline=True)
+
+
+def _save_where_there_is_room(cache) -> None:
+    """Let a full disk cost another compilation in the next process, not the work of this one."""
+    save = cache.save_overload
+
+    def save_overload(signature, data):
+        with contextlib.suppress(OSError):
+            save(signature, data)
+
+    cache.save_overload = save_overload
 
 
 @functools.cache

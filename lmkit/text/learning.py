@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -227,12 +229,11 @@ def read_vocabulary(path: str, settings: TextSettings, *, encoding: str = "utf-8
 
 def _listed_tokens(path: str, settings: TextSettings, corpus: Corpus) -> list[str]:
     """Return the tokens of a model or of a text, as they stand there."""
-    try:
-        with open(path, "rb") as file:
+    is_model = False
+    if os.path.isfile(path):  # a pipe can be read once only
+        with contextlib.suppress(OSError), open(path, "rb") as file:  # the corpus says what is wrong
             head = file.read(9)
-        is_model = len(head) == 9 and head[5:8] == b"\0\0\0" and head[8:] == b"{"
-    except OSError:
-        is_model = False  # the corpus says what is wrong
+            is_model = len(head) == 9 and head[5:8] == b"\0\0\0" and head[8:] == b"{"
     if is_model:
         from lmkit.storage import open_model_file
 

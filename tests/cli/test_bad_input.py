@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import json
+import os
 
 import pytest
 from texts import COWS
@@ -20,11 +21,12 @@ def refused(result, code, *words):
 
 class TestCorpora:
     @pytest.fixture(autouse=True)
-    def old_model(self, succeed, tmp_path):
+    def old_model(self, cows, tmp_path):
         """A model that each refused training must leave alone."""
-        (tmp_path / "model.lmkit").write_bytes(b"the old one")
+        old = cows.read_bytes()
+        (tmp_path / "model.lmkit").write_bytes(old)
         yield
-        assert (tmp_path / "model.lmkit").read_bytes() == b"the old one"
+        assert (tmp_path / "model.lmkit").read_bytes() == old
         assert not [p.name for p in tmp_path.iterdir() if "model" in p.name and p.name != "model.lmkit"]
 
     def test_missing(self, run):
@@ -89,6 +91,10 @@ def test_a_nul_is_text_and_keep_keeps(succeed):
         ["train", "-o", "."],
         ["train", "-o", "no/such/folder/model.lmkit"],
         ["train", "-o", "-"],
+        ["train", "-o", ""],
+        ["train", "--vocab", "-"],
+        ["train", "--limit-vocab", "-"],
+        ["train", "--cutoffs", "0-3"],
         ["sample", "--temperature", "-1"],
         ["sample", "--temperature", "nan"],
         ["sample", "--top-p", "0"],
@@ -99,6 +105,9 @@ def test_a_nul_is_text_and_keep_keeps(succeed):
         ["sample", "--stop", ""],
         ["sample", "--seed", "-1"],
         ["perplexity", "--reset", "word"],
+        ["perplexity", "--threads", "0"],
+        ["next", "-o", "no/such/folder"],
+        ["info", "a", "-m", "b"],
         ["perplexity", "--format", "xml"],
         ["next", "a", "b"],
         ["count", "--orders", "0"],
@@ -144,3 +153,53 @@ def test_json_is_json_whatever_the_bytes(succeed):
     succeed("train", *GOOD, "--errors", "keep", stdin=b"\xff \xff\n")
     rows = [json.loads(line) for line in succeed("next", "--format", "json").out.splitlines()]
     assert rows[0]["token"] == "\udcff"
+
+
+@pytest.mark.parametrize("arguments", [["train"], ["count"], ["perplexity"]], ids=str)
+def test_a_text_that_is_read_is_not_replaced(run, tmp_path, cows, monkeypatch, arguments):
+    """Nor by another name of it."""
+    monkeypatch.setenv("LMKIT_MODEL", str(cows))
+    (tmp_path / "corpus.txt").write_text(COWS)
+    (tmp_path / "link").symlink_to("corpus.txt")
+    os.link(tmp_path / "corpus.txt", tmp_path / "twin")
+    for output in ("corpus.txt", "link", "twin"):
+        refused(run(*arguments, "corpus.txt", "-o", output), 2, output, "is what is read", "another -o")
+    assert (tmp_path / "corpus.txt").read_text() == COWS
+
+
+@pytest.mark.parametrize("arguments", [["sample"], ["perplexity"], ["next"], ["info"]], ids=str)
+def test_a_model_that_is_read_is_not_replaced(run, tmp_path, cows, arguments):
+    (tmp_path / "model.lmkit").write_bytes(cows.read_bytes())
+    refused(run(*arguments, "-o", "model.lmkit", stdin=b"x\n"), 2, "is what is read")
+    assert (tmp_path / "model.lmkit").read_bytes() == cows.read_bytes()
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(run, tmp_path, cows):
+    """Were it not, the missing model and text would be told of."""
+    for output, said in (("", "no name"), (".", "folder"), ("new/", "folder"), ("new/x", "no folder")):
+        for command in (["train", "nowhere.txt"], ["count", "nowhere.txt"], ["sample", "-m", "none"]):
+            refused(run(*command, "-o", output), 2, said)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_is_one_line_whatever_is_named(run):
+    refused(run("next", "-m", "no\nsuch\x1b[31m\u2028file"), 1, r"no\nsuch\x1b[31m\u2028file")
+
+
+def test_an_error_names_options_as_they_are_typed(run):
+    assert "env var" not in run("train", "--order", "two").err
+
+
+def test_texts_without_tokens_are_named(run, cows):
+    refused(run("perplexity", "-m", cows), 1, "Error: standard input holds no tokens")
+
+
+@pytest.mark.parametrize("option", ["--vocab", "--limit-vocab"])
+def test_a_vocabulary_that_cannot_be_read(run, tmp_path, option):
+    """The advice is for vocabularies: they are not piped in."""
+    for name in ("nowhere", "."):
+        refused(run("train", option, name, stdin=COWS.encode()), 1, f"{name} is no file", "or a model")
+    (tmp_path / "words").write_bytes(b"caf\xe9\n")
+    refused(run("train", option, "words", stdin=COWS.encode()), 1, "words", "line 1", "--encoding")
+    options = ["--encoding", "latin-1", "--smoothing", "mle"]
+    assert run("train", option, "words", *options, stdin=b"caf\xe9 caf\xe9\n").code == 0

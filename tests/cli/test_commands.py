@@ -146,6 +146,17 @@ class TestPerplexity:
         text = succeed("perplexity", "-m", cows, stdin=COWS.encode()).text
         assert text.splitlines()[0].split() == ["tokens", "45"]
 
+    def test_infinite_numbers_are_inf(self, succeed):
+        succeed("train", "--smoothing", "mle", "--order", 1, "--tokenizer", "whitespace", stdin=b"a a b\n")
+        for form in ("text", "tsv"):
+            text = succeed("perplexity", "--format", form, stdin=b"zebra\n").text
+            assert dict(line.split(maxsplit=1) for line in text.splitlines())["log_probability"] == "-inf"
+
+    def test_a_sure_text_has_no_bits_and_no_sign(self, succeed):
+        succeed("train", "--smoothing", "mle", "--order", 2, "--sentence", "line", stdin=b"a\n")
+        text = succeed("perplexity", "--format", "tsv", stdin=b"a\n").text
+        assert "bits_per_byte\t0.0\n" in text and "log_probability\t0.0\n" in text
+
     def test_resets(self, succeed, cows):
         rows = [
             succeed("perplexity", "-m", cows, "--format", "json", "--reset", r, stdin=COWS.encode()).row
@@ -175,6 +186,11 @@ class TestSample:
     def test_log_probabilities_are_those_of_the_model(self, succeed, cows):
         rows = succeed("sample", "-m", cows, "--prompt", "cows eat", "--n", 1, "--format", "json", "--top-k", 1).rows
         assert rows[0]["token"] == "corn" and rows[0]["log_probability"] == pytest.approx(math.log(4 / 11), rel=1e-5)
+
+    def test_what_is_sure_has_no_sign(self, succeed, cows):
+        options = ["sample", "-m", cows, "--prompt", "cows", "--n", 1]
+        assert succeed(*options, "--format", "tsv").text.split("\t")[2] == "0"
+        assert str(succeed(*options, "--format", "json").row["log_probability"]) == "0.0"
 
     def test_sentences(self, succeed, verse):
         rows = succeed("sample", "-m", verse, "--sentences", 2, "--format", "json", "--seed", 5).rows
@@ -292,6 +308,11 @@ class TestInfo:
         text = succeed("info", "-m", cows).text
         assert "config.order" in text and "training.options.smoothing" in text
 
+    def test_values_stay_in_their_column(self, succeed, cows, tmp_path):
+        (tmp_path / "a\tb\\c\nd").write_bytes(cows.read_bytes())
+        assert succeed("info", "a\tb\\c\nd", "--format", "tsv").text.startswith("path\ta\\tb\\\\c\\nd\n")
+        assert succeed("info", "a\tb\\c\nd").text.splitlines()[0].split() == ["path", "a\\tb\\c\\nd"]
+
     def test_verify_names_what_is_damaged(self, run, succeed, cows, tmp_path):
         assert succeed("info", cows, "--verify", "--format", "json").row["damaged"] == []
         data = bytearray(cows.read_bytes())
@@ -306,3 +327,22 @@ def test_warnings_are_one_line(run):
     result = run("train", "--order", 2, stdin=b"a b c\n")
     assert result.code == 0
     assert result.err.startswith("Warning: ") and result.err.count("\n") == 1
+
+
+def test_a_vocabulary_that_leaves_nothing_is_told_of(run):
+    terminal.show_warnings()
+    result = run("train", "--smoothing", "mle", "--min-count", 100, stdin=b"a b c\n")
+    assert (result.code, result.err) == (0, "Warning: only <unk> is left of the tokens: none is there 100 times\n")
+
+
+def test_threads_change_nothing(succeed, verse):
+    for command in (["sample", "-m", verse, "--seed", 1], ["perplexity", "-m", verse], ["count", "--orders", 2]):
+        one, two = (succeed(*command, "--threads", n, stdin=COWS.encode()).out for n in (1, 2))
+        assert one == two and one
+
+
+def test_an_output_keeps_its_permissions(succeed, tmp_path, cows):
+    (tmp_path / "out").write_text("old")
+    (tmp_path / "out").chmod(0o604)
+    succeed("next", "-m", cows, "-o", "out")
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o604 and "cows" in (tmp_path / "out").read_text()

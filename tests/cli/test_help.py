@@ -5,7 +5,9 @@ import collections
 import click
 import pytest
 
+from lmkit import registry
 from lmkit.cli import COMMANDS, cli
+from lmkit.text import escape
 
 GROUP = click.Context(cli)
 ALL = {name: cli.get_command(GROUP, name) for name in COMMANDS}
@@ -14,10 +16,10 @@ PROMISED = {
     "-o --output --discount-fallback --tokenizer --sentence --lowercase --vocab --vocab-size --min-count "
     "--limit-vocab --reserved --encoding --errors --threads",
     "sample": "-m --model -n --n --sentences --count --separator --prompt --temperature --top-k --top-p "
-    "--min-p --repetition-penalty --stop --allow-unk --seed -q --format -o",
-    "perplexity": "-m --model --reset --encoding --errors --format -o -q",
+    "--min-p --repetition-penalty --stop --allow-unk --seed --threads -q --format -o",
+    "perplexity": "-m --model --reset --encoding --errors --format -o --threads -q",
     "next": "-m --model --top --format -o -q",
-    "count": "--orders --tokenizer --sentence --lowercase --reserved --encoding --errors --format -o -q",
+    "count": "--orders --tokenizer --sentence --lowercase --reserved --encoding --errors --format -o --threads -q",
     "info": "-m --model --verify --format -o -q",
 }
 
@@ -63,6 +65,19 @@ def test_every_option_but_the_output_has_its_variable():
         for p in options(command):
             long = next(o for o in reversed(p.opts) if o.startswith("--"))
             assert long == "--output" or p.envvar == "LMKIT_" + long[2:].replace("-", "_").upper()
+
+
+def test_train_offers_every_family():
+    (arch,) = (p for p in options(ALL["train"]) if p.name == "arch")
+    assert list(arch.type.choices) == list(registry.ARCHITECTURES)
+
+
+@pytest.mark.parametrize("name", ["count", "next"])
+def test_help_explains_the_escapes_that_there_are(succeed, name):
+    text = " ".join(succeed(name, "-h").text.split())
+    for token in (" ", "\n", "\t", "\r", "\\", ""):
+        assert f"{escape(token)} " in text
+    assert r"\xNN" in text and r"\uNNNN" in text
 
 
 def test_the_whole_lists_its_commands(succeed):

@@ -48,8 +48,53 @@ def test_a_reader_that_left_before_the_last_flush(tmp_path, cows):
 
 
 def test_a_full_output_is_an_error(tmp_path, cows):
-    done = shell("lmkit next 'cows eat' -m $V > /dev/full", tmp_path, V=str(cows))
-    assert done.returncode == 1 and done.stderr.startswith(b"Error: ") and done.stderr.count(b"\n") == 1
+    for command, named in (
+        ("next 'cows eat' -m $V > /dev/full", "standard output"),
+        ("sample -m $V --n 9 > /dev/full", "standard output"),
+        ("sample -m $V --n 9 -o /dev/full", "/dev/full"),
+    ):
+        done = shell(f"lmkit {command}", tmp_path, V=str(cows))
+        assert (done.returncode, done.stderr) == (1, f"Error: {named}: No space left on device\n".encode())
+
+
+@pytest.mark.parametrize(
+    "output", ["/dev/stdout 1", "/dev/fd/1 1", "/proc/self/fd/1 1", "/dev/stderr 2", "/dev/fd/3 3"]
+)
+def test_an_open_file_is_written_on_not_replaced(tmp_path, cows, output):
+    """What is in it stays, with >>, and it is still the same file."""
+    name, descriptor = output.split()
+    (tmp_path / "log").write_text("before\n")
+    found = (tmp_path / "log").stat().st_ino
+    done = shell(f"lmkit next 'cows eat' -m $V --top 1 -o {name} {descriptor}>> log", tmp_path, V=str(cows))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "log").read_text().split() == ["before", "corn", "0.363636", "4/11"]
+    assert (tmp_path / "log").stat().st_ino == found and [p.name for p in tmp_path.iterdir()] == ["log"]
+
+
+def test_pipes_as_outputs(tmp_path, cows):
+    done = shell(
+        "mkfifo pipe; lmkit next 'cows eat' -m $V --top 1 -o pipe & cat pipe; wait; test -p pipe "
+        "&& lmkit next 'cows eat' -m $V --top 1 -o /dev/stdout | cat",
+        tmp_path, V=str(cows),
+    )  # fmt: skip
+    assert done.returncode == 0 and done.stdout.split() == [b"corn", b"0.363636", b"4/11"] * 2, done.stderr
+
+
+@pytest.mark.parametrize(
+    "output", ["/dev/stdout >> log", "/dev/stdout | cat >> log", "/dev/null", "pipe", "log >> log"]
+)
+def test_a_model_goes_into_files_only(tmp_path, output):
+    """It is refused before the work: there is no corpus."""
+    (tmp_path / "log").touch()
+    os.mkfifo(tmp_path / "pipe")
+    done = shell(f"set -o pipefail; lmkit train nowhere.txt -o {output}", tmp_path)
+    assert done.returncode == 2 and b"is no regular file" in done.stderr
+    assert (tmp_path / "log").read_bytes() == b"" and len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_closed_output_is_an_error(tmp_path, cows):
+    done = shell("lmkit next 'cows eat' -m $V >&-", tmp_path, V=str(cows))
+    assert (done.returncode, done.stderr) == (1, b"Error: standard output: it is closed\n")
 
 
 def interrupted(process):
@@ -95,13 +140,13 @@ def small_files_only():
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 
 
-def test_no_room_for_the_model_leaves_the_old_one(tmp_path, process):
+def test_no_room_for_the_model_leaves_the_old_one(tmp_path, process, cows):
     """A file that may not grow stands for a full disk: the write fails in the middle."""
-    (tmp_path / "model.lmkit").write_bytes(b"the old one")
+    (tmp_path / "model.lmkit").write_bytes(cows.read_bytes())
     result = process("train", "--smoothing", "mle", stdin=COWS.encode(), preexec_fn=small_files_only)
     assert result.code == 1 and result.err.startswith("Error: ") and result.err.count("\n") == 1, result.err
     assert "model.lmkit" in result.err
-    assert (tmp_path / "model.lmkit").read_bytes() == b"the old one"
+    assert (tmp_path / "model.lmkit").read_bytes() == cows.read_bytes()
     assert [p.name for p in tmp_path.iterdir()] == ["model.lmkit"]
 
 
