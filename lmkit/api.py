@@ -181,6 +181,7 @@ def train(
         encoding=encoding, errors=errors, progress=progress,
     )  # fmt: skip
     trained = architecture.get("train")(ids, counts, text, choices, progress=arguments.training(progress, len(ids)))
+    del ids  # the file's pages can take this memory over: to touch new memory costs more than to write
     record = {
         "corpora": records,
         "held_out": None,
