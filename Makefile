@@ -25,7 +25,6 @@ lint: $(BIN)/lmkit  ## check style and the order of the layers
 	$(BIN)/lint-imports
 
 bench: $(BIN)/lmkit  ## measure speed and memory (set KENLM_BIN to compare with KenLM)
-	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	$(BIN)/python tests/bench/run.py $(if $(TEXT),--text $(TEXT))
 
 corpora: $(BIN)/lmkit  ## get all texts and check them
