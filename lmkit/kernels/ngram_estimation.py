@@ -34,7 +34,7 @@ def modified_kneser_ney(begin, end, nodes, children, offset, dropped, discounts)
 
     Chen and Goodman (1998), equations 20 to 24; the mass of dropped children goes to gamma, as in lmplz.
     """
-    gammas, lower, found = nodes.view(np.float32), nodes.view(np.float32), children.view(np.float32)
+    floats, found = nodes.view(np.float32), children.view(np.float32)
     for c in range(begin, end):
         first, last = np.int64(nodes[c, 4]) - offset, np.int64(nodes[c + 1, 4]) - offset
         total, kept = 0.0, 0.0
@@ -44,7 +44,7 @@ def modified_kneser_ney(begin, end, nodes, children, offset, dropped, discounts)
             if not (dropped.size and dropped[i]):
                 kept += max(count - discounts[min(count, 3)], 0.0)
         gamma = (total - kept) / total if total > 0.0 else 1.0
-        gammas[c, 5] = gamma
+        floats[c, 5] = gamma
         mass = 0.0
         for i in range(first, last):
             share = 0.0
@@ -54,7 +54,7 @@ def modified_kneser_ney(begin, end, nodes, children, offset, dropped, discounts)
             children[i, 3] = np.uint32(min(mass * 4294967296.0, _FULL))
             if i + _AHEAD < children.shape[0]:
                 prefetch(nodes, np.int64(children[i + _AHEAD, 1]) * 6)
-            found[i, 2] = share + gamma * lower[children[i, 1], 2]
+            found[i, 2] = share + gamma * floats[children[i, 1], 2]
 
 
 @kernel

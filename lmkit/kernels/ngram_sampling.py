@@ -5,7 +5,16 @@ import math
 import numpy as np
 
 from lmkit.kernels import helper, kernel
-from lmkit.kernels.ngram_walk import DIRECT, ask_context, ask_range, children, first_child, narrow, record
+from lmkit.kernels.ngram_walk import (
+    DIRECT,
+    ask_context,
+    ask_range,
+    children,
+    first_child,
+    narrow,
+    node_with_children,
+    record,
+)
 
 __all__ = ["draw"]
 
@@ -77,7 +86,7 @@ def draw(
             s = stream[lane]
             if done[s] >= t or rejections[lane] > _REJECTIONS:
                 state = home[lane]
-                after[s] = state if nodes[state, 4] != nodes[state + 1, 4] else min(np.int64(nodes[state, 1]), last)
+                after[s] = node_with_children(nodes, state)
                 if upcoming < streams:
                     stream[lane], phase[lane] = upcoming, _OPEN
                     home[lane] = context[lane] = min(np.int64(states[upcoming]), last)

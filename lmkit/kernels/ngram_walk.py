@@ -58,6 +58,7 @@ def find_child(nodes, leaves, low, high, word):
 
 @helper
 def record(nodes, leaves, node, column):
+    """Return one number of a node's or a leaf's record; 0 word and 3 mass climb among the children of a context."""
     internal = nodes.shape[0] - 1
     return np.int64(nodes[node, column] if node < internal else leaves[node - internal, column])
 

@@ -11,8 +11,8 @@ n-grams of the highest order have no children and keep the first four (16 bytes)
     word      the last word of the n-gram
     suffix    the node of the longest proper suffix that is a context (the failure link of Aho and Corasick 1975)
     log_p     float32 bits: natural logarithm of p(word | context)
-    mass      discounted mass of this and the earlier children, as a fraction of 2**32; what the last child lacks to
-              2**32 is gamma(context), the share of the shorter contexts. 2**32 - 1 stands for 2**32.
+    mass      discounted mass of this and the earlier children, as a fraction of 2**32, at most 2**32 - 1: the sampler
+              picks a child by it, after gamma has said that the context and not a shorter one speaks
     begin     the first child
     backoff   float32 bits: natural logarithm of gamma
 
