@@ -11,7 +11,7 @@ import os
 
 from numba import njit
 
-__all__ = ["helper", "kernel"]
+__all__ = ["helper", "kernel", "routine"]
 
 
 def kernel(function=None, **options):
@@ -39,6 +39,11 @@ def helper(function):
     cost as much as all the work between them. Without its runtime (`_nrt`) there is nothing to count.
     """
     return kernel(function, _nrt=False, forceinline=True)
+
+
+def routine(function=None, **options):
+    """Compile a larger function that kernels call; like a helper it must not make arrays, but it stays a call."""
+    return kernel(function, _nrt=False, **options)
 
 
 def _save_where_there_is_room(cache) -> None:

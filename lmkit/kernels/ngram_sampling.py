@@ -15,6 +15,7 @@ from lmkit.kernels.ngram_walk import (
     node_with_children,
     record,
 )
+from lmkit.kernels.random import random_bits
 
 __all__ = ["draw"]
 
@@ -23,15 +24,6 @@ _LANES = 24  # streams that are drawn in turns: while one waits for memory, the 
 _REJECTIONS = 16  # of banned tokens, until the caller has to draw from the full distribution
 
 _OPEN, _PICK, _SEEK, _MATCH = range(4)  # what a lane does in its next turn: see `draw`
-
-
-@helper
-def _bits(key, counter):
-    """The counter-th number of a stream: see `lmkit.uniforms`."""
-    z = key + counter * np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
 
 
 @kernel
@@ -104,7 +96,7 @@ def draw(
             found = np.int64(0)
             if phase[lane] == _OPEN:
                 c = context[lane]
-                bits = _bits(keys[s], counters[s] + np.uint64(1))
+                bits = random_bits(keys[s], counters[s] + np.uint64(1))
                 roll = np.int64(bits >> np.uint64(32))
                 if c == 0 or steps[lane] > order:
                     counters[s] += np.uint64(1)

@@ -1,0 +1,1 @@
+"""Recurrent language models: networks that carry a vector from token to token."""
