@@ -37,7 +37,9 @@ from lmkit.text import TextSettings
 from lmkit.threads import available
 from lmkit.uniforms import Uniforms
 
-__all__ = ["Model", "NextToken", "count", "info", "load", "next_tokens", "perplexity", "sample", "train"]
+DEFAULT_VALID = 0.05  # of the text is held out for validation
+
+__all__ = ["Model", "NextToken", "count", "info", "load", "next_tokens", "perplexity", "resume", "sample", "train"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,12 +138,15 @@ def train(
     vocab_size: int | None = None,
     min_count: int = 1,
     limit_vocabulary: str | os.PathLike | Iterable[str] | None = None,
+    valid: float | str | os.PathLike | None = None,
     encoding: str = "utf-8",
     errors: str = "strict",
     progress: Progress | None = None,
     **options,
 ) -> Model:
     """Train a language model, and save it if `output` is given.
+
+    A recurrent model is trained in steps, and keeps a checkpoint beside `output` until it is done; see `resume`.
 
     The model holds a record of its training. Same texts and options give the same file, but for the seconds
     in that record.
@@ -160,12 +165,19 @@ def train(
         Keep so many token types, those seen so often; the others become `<unk>`.
     limit_vocabulary : path or list of str, optional
         Drop n-grams with other words after counting.
+    valid : float or path
+        What a recurrent model is validated on: a share of the text, its end (0.05 by default), or a text of its own.
     options
-        Of the architecture: order, smoothing, k, ... as in `lmkit.ngram.options.NGramOptions`.
+        Of the architecture: order, smoothing, k, ... as in `lmkit.ngram.options.NGramOptions`, or hidden, layers,
+        epochs, ... as in `lmkit.rnn.options.RNNOptions`.
 
     Raises
     ------
     CorpusError, OptionError, ModelError
+    Diverged
+        The training of a recurrent model got nowhere.
+    Interrupted
+        By Ctrl-C; a checkpoint was written.
     """
     started = time.monotonic()
     texts = arguments.corpora(texts, encoding, errors)
@@ -175,13 +187,15 @@ def train(
     settings = TextSettings(tokenizer=tokenizer, sentence=sentence, lowercase=lowercase, reserved=reserved)
     if limit_vocabulary is not None:
         options["limit_vocabulary"] = tuple(arguments.tokens(limit_vocabulary, settings, encoding, errors))
+    if valid is not None and not architecture.in_steps:
+        raise OptionError(f"valid is no option of {arch}: nothing is held out")
     choices = arguments.choices(architecture.get("options"), arch, options)
+    if output is not None and architecture.in_steps:
+        _checkpoints().check_free(output)
     ids, text, counts, records = arguments.read_texts(
         texts, settings, vocabulary=vocabulary, vocab_size=vocab_size, min_count=min_count,
         encoding=encoding, errors=errors, progress=progress,
     )  # fmt: skip
-    trained = architecture.get("train")(ids, counts, text, choices, progress=arguments.training(progress, len(ids)))
-    del ids  # the file's pages can take this memory over: to touch new memory costs more than to write
     record = {
         "corpora": records,
         "held_out": None,
@@ -196,15 +210,82 @@ def train(
             "encoding": encoding,
             "errors": errors,
         },
-        "seconds": round(time.monotonic() - started, 3),
         "lmkit_version": lmkit.__version__,
     }
+    if architecture.in_steps:
+        share = DEFAULT_VALID if valid is None else valid
+        split = arguments.hold_out(ids, text, records, share, encoding=encoding, errors=errors)
+        trained = architecture.get("train")(
+            arch, split, counts, text, choices, record, output=output, progress=progress
+        )
+    else:
+        trained = architecture.get("train")(ids, counts, text, choices, progress=arguments.training(progress, len(ids)))
+        trained.metadata["training"] = record
+    del ids  # the file's pages can take this memory over: to touch new memory costs more than to write
+    return _finished(trained, output, started, progress)
+
+
+def resume(
+    output: str | os.PathLike,
+    texts: Texts | None = None,
+    *,
+    progress: Progress | None = None,
+    **expected,
+) -> Model:
+    """Go on with the training of a recurrent model that was interrupted, from the checkpoint beside its output.
+
+    The outcome is the same, to the bit, as if it had not been, unless it has a time limit.
+
+    Parameters
+    ----------
+    output : path
+        Where the model will be.
+    texts
+        The same texts; by default they are read from where they were.
+    expected
+        Options as in `train`, which must be those of the checkpoint; `threads` and `checkpoint_every` may differ.
+
+    Raises
+    ------
+    ModelError
+        There is no checkpoint, or it is damaged.
+    OptionError
+        An option differs.
+    CorpusError
+        A text cannot be read, or is another one.
+    """
+    started = time.monotonic()
+    checkpoint = _checkpoints().load(output)
+    storage.check_target(output)
+    options = checkpoint.agreed_options(expected)
+    record, text = checkpoint.record, checkpoint.model.text
+    split = arguments.read_again(text, record, texts, checkpoint.path, progress)
+    train_in_steps = registry.architecture(checkpoint.model.shape.arch).get("train")
+    trained = train_in_steps(
+        checkpoint.model.shape.arch, split, None, text, options, record, output=output, progress=progress,
+        resumed=checkpoint,
+    )  # fmt: skip
+    return _finished(trained, output, started, progress)
+
+
+def _checkpoints():
+    from lmkit.rnn import checkpoint  # and the kernels of recurrent networks, only where they are used
+
+    return checkpoint
+
+
+def _finished(trained, output, started, progress):
+    """Complete the record, save the model if there is a place for it, and forget its checkpoints."""
+    record = trained.metadata["training"]
+    record["seconds"] = round(time.monotonic() - started, 3)
     trained.metadata["training"] = json.loads(json.dumps(record))  # as it will be read from the file
     model = Model(trained)
     if output is not None:
         if progress is not None:
             progress("saving", 0, None, "B")
         model.save(output)
+        if registry.architecture(record["options"]["arch"]).in_steps:
+            _checkpoints().forget(output)
     return model
 
 

@@ -11,18 +11,22 @@ from typing import Any
 
 import numpy as np
 
-from lmkit.errors import CorpusError, LmkitWarning, OptionError
-from lmkit.model import EOS
+from lmkit.errors import CorpusError, LmkitWarning, ModelError, OptionError
+from lmkit.model import EOS, UNK
 from lmkit.text import Corpus, TextLayer, TextSettings, learn, read_vocabulary
+from lmkit.text.vocabulary import to_str
 
 __all__ = [
     "Progress",
+    "Split",
     "Texts",
     "at_least",
     "check_names",
     "choices",
     "corpora",
     "generator",
+    "hold_out",
+    "read_again",
     "read_texts",
     "tokens",
     "training",
@@ -60,6 +64,124 @@ def read_texts(
         reason = f"none is there {min_count} times" if min_count > 1 else "the vocabulary has no other"
         warnings.warn(f"only <unk> is left of the tokens: {reason}", LmkitWarning, stacklevel=3)
     return learned
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """A text to learn from, and one to validate on.
+
+    Attributes
+    ----------
+    ids, held_out : ndarray of int32
+    characters, held_out_characters : int or None
+        Of both; None where the tokens do not hold the whole text, so that nothing can be said of a character.
+    record : dict
+        What was held out, for the training record.
+    """
+
+    ids: np.ndarray
+    held_out: np.ndarray
+    characters: int | None
+    held_out_characters: int | None
+    record: dict[str, Any]
+
+
+def hold_out(
+    ids: np.ndarray, text: TextLayer, records: list[dict], valid: float | str | os.PathLike, encoding: str, errors: str
+) -> Split:
+    """Hold out the end of a text, or read another one, for validation.
+
+    Parameters
+    ----------
+    ids : ndarray of int32
+        The whole text.
+    valid : float or path
+        A share of the tokens, or a text.
+
+    Raises
+    ------
+    OptionError, CorpusError
+    """
+    share = _share(valid)
+    characters = sum(record["characters"] for record in records) if _complete(ids, text) else None
+    if share is None:
+        corpus = _corpus(valid, encoding, errors)
+        parts = [encoded.ids for encoded in text.encode_corpus(corpus)]
+        held_out = np.concatenate([np.empty(0, np.int32), *parts])
+        if not len(held_out):
+            raise CorpusError(f"{corpus.title}: holds no tokens to validate on; give another text with --valid")
+        found = {"file": corpus.name, "sha256": corpus.sha256, "tokens": len(held_out)}
+        return Split(ids, held_out, characters, corpus.characters if _complete(held_out, text) else None, found)
+    first = len(ids) - round(len(ids) * share)
+    held_out = ids[first:]
+    held_out_characters = len(to_str(text.decode(held_out))) if _complete(held_out, text) else None
+    found = {
+        "share": share,
+        "part": f"the last {share:.4g} of the tokens, from token {first} on",
+        "first_token": first,
+        "tokens": len(held_out),
+    }
+    if characters is not None:
+        characters -= held_out_characters
+    return Split(ids[:first], held_out, characters, held_out_characters, found)
+
+
+def _share(valid) -> float | None:
+    """Return the number that says which share of a text is held out; None if it names a file."""
+    try:
+        share = float(valid)
+    except (TypeError, ValueError):
+        return None
+    if not 0 <= share < 1:
+        raise OptionError(f"--valid is {valid}; it must be a share of the text, 0 to below 1, or a file")
+    return share
+
+
+def _complete(ids: np.ndarray, text: TextLayer) -> bool:
+    """Whether ids hold every character of their text."""
+    return text.settings.lossless and not (ids == UNK).any()
+
+
+def read_again(text: TextLayer, record: dict, texts: Texts | None, of: str, progress: Progress | None = None) -> Split:
+    """Read the texts of an earlier training, which must not have changed.
+
+    Parameters
+    ----------
+    text : TextLayer
+        As it was learnt from them.
+    record : dict
+        The training record, with their names and checksums.
+    texts : optional
+        Where they are now; by default where they were.
+    of : str
+        The file that has the record, for messages.
+
+    Raises
+    ------
+    CorpusError, OptionError, ModelError
+    """
+    try:
+        known, options, held_out = record["corpora"], record["options"], record["held_out"]
+        names, sums = [entry["name"] for entry in known], [entry["sha256"] for entry in known]
+        encoding, errors, valid = options["encoding"], options["errors"], held_out.get("file", held_out.get("share"))
+    except (KeyError, TypeError, AttributeError):
+        raise ModelError(f"{of}: its record of the texts is damaged; train anew") from None
+    read = corpora(names if texts is None else texts, encoding, errors)
+    if len(read) != len(known):
+        raise OptionError(f"the training that is resumed read {len(known)} texts, not {len(read)}: {', '.join(names)}")
+    report, parts, records = _reading(progress, read), [], []
+    for corpus, expected in zip(read, sums, strict=True):
+        parts += [encoded.ids for encoded in text.encode_corpus(corpus, report)]
+        if corpus.sha256 != expected:
+            raise CorpusError(
+                f"{corpus.title} is not the text whose training is resumed (sha256 {corpus.sha256[:16]}..., expected "
+                f"{expected[:16]}...); give that text, or train anew"
+            )
+        records.append({"characters": corpus.characters})
+    split = hold_out(np.concatenate(parts), text, records, valid, encoding, errors)
+    if split.record.get("sha256") != held_out.get("sha256"):
+        raise CorpusError(f"{valid} is not the text that was validated on before; give that text, or train anew")
+    return split
 
 
 def corpora(texts: Texts, encoding: str, errors: str) -> list[Corpus]:

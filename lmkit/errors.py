@@ -1,6 +1,6 @@
 """What can go wrong, as exceptions. The library raises these; only `lmkit.cli` turns them into exit codes."""
 
-__all__ = ["CorpusError", "LmkitError", "LmkitWarning", "ModelError", "OptionError"]
+__all__ = ["CorpusError", "Interrupted", "LmkitError", "LmkitWarning", "ModelError", "OptionError"]
 
 
 class LmkitError(Exception):
@@ -21,3 +21,7 @@ class OptionError(LmkitError, ValueError):
 
 class LmkitWarning(UserWarning):
     """Something a person should know of, and nothing to stop for."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, after what was to be saved has been saved; its text says where."""

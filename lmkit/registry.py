@@ -20,13 +20,15 @@ __all__ = ["ARCHITECTURES", "Architecture", "architecture", "load"]
 class Architecture:
     """What `--arch` can name: where its options, its training and its model are, each as "module:name".
 
-    `train(ids, counts, text, options, progress)` returns a model; `model.from_file(file)` opens one.
+    `train(ids, counts, text, options, progress)` returns a model; `model.from_file(file)` opens one. An architecture
+    that is trained `in_steps` holds out a part of the text and keeps checkpoints: see `lmkit.rnn.training.train`.
     """
 
     family: str
     options: str
     train: str
     model: str
+    in_steps: bool = False
 
     def get(self, what: str) -> Callable[..., Any]:
         """Import and return its "options", "train" or "model"."""
@@ -34,10 +36,16 @@ class Architecture:
         return getattr(importlib.import_module(module), name)
 
 
+RECURRENT = Architecture(
+    "rnn", "lmkit.rnn.options:RNNOptions", "lmkit.rnn.training:train", "lmkit.rnn.model:RNNModel", in_steps=True
+)
 ARCHITECTURES = {
     "ngram": Architecture(
         "ngram", "lmkit.ngram.options:NGramOptions", "lmkit.ngram.model:train", "lmkit.ngram.model:NGramModel"
     ),
+    "elman": RECURRENT,
+    "gru": RECURRENT,
+    "lstm": RECURRENT,
 }
 
 

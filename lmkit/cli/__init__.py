@@ -80,8 +80,9 @@ def run(arguments: list[str] | None = None) -> int:
             return cli.invoke(context) or 0
     except click.exceptions.Exit as end:
         return end.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        return fail("Interrupted.", INTERRUPTED, prefix="\n" if terminal.is_terminal(sys.stderr) else "")
+    except (KeyboardInterrupt, click.Abort) as interrupt:
+        prefix = "\n" if terminal.is_terminal(sys.stderr) else ""
+        return fail(str(interrupt) or "Interrupted.", INTERRUPTED, prefix)
     except BrokenPipeError:
         terminal.close_stdout()
         return BROKEN_PIPE

@@ -41,6 +41,17 @@ class Command(click.Command):
         formatter.write_paragraph()
         super().format_usage(ctx, formatter)
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the options under the headings of their sections."""
+        sections: dict[str, list] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                sections.setdefault(getattr(parameter, "section", "Options"), []).append(record)
+        for heading, records in sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
 
 class NumberList(click.ParamType):
     """Numbers with commas between them."""
@@ -85,7 +96,12 @@ def _spell_range(part):
 
 
 class Option(click.Option):
-    """An option that errors call by its names alone; help shows its environment variable."""
+    """An option that errors call by its names alone; help shows its environment variable, under the heading of its
+    section."""
+
+    def __init__(self, *args, section: str = "Options", **settings):
+        super().__init__(*args, **settings)
+        self.section = section
 
     def get_error_hint(self, ctx: click.Context) -> str:
         return click.Parameter.get_error_hint(self, ctx)
@@ -128,13 +144,10 @@ top_option = functools.partial(
 
 quiet_option = option("-q", "--quiet", is_flag=True, show_default=False, help="No progress bar and no notices.")
 
-seed_option = option(
-    "--seed",
-    type=click.IntRange(min=0),
-    metavar="N",
-    show_default="picked, and told on a terminal",
-    help="Same seed, same output.",
-)
+
+def seed_option(shown: str = "picked, and told on a terminal") -> Decorator:
+    """Declare --seed."""
+    return option("--seed", type=click.IntRange(min=0), metavar="N", show_default=shown, help="Same seed, same output.")
 
 
 threads_option = option(

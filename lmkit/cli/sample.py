@@ -57,7 +57,7 @@ lmkit sample --count 64 --n 1000 --separator "----" --seed 1 > samples.txt
 )
 @option("--stop", metavar="STRING", help="End a sample where STRING would begin.")
 @option("--allow-unk", is_flag=True, show_default=False, help="Let <unk> come.")
-@options.seed_option
+@options.seed_option()
 @options.format_option()
 @options.output_option
 @options.threads_option

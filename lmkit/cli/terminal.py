@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 
@@ -27,6 +28,8 @@ __all__ = [
 ]
 
 CONTROLS = {code: ascii(chr(code))[1:-1] for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}
+
+REDRAW = 0.1  # seconds between two drawings of the bar
 
 active_bar = None
 
@@ -127,6 +130,7 @@ class Bar:
         self.shown = attended(quiet)
         self.bar = None
         self.measure: tuple | None = None
+        self.drawn = 0.0
 
     def __enter__(self) -> Bar:
         return self
@@ -137,8 +141,12 @@ class Bar:
     def __call__(self, phase: str, done: int, total: int | None, unit: str) -> None:
         if not self.shown:
             return
+        now = time.monotonic()
         if self.bar is None or (total, unit) != self.measure:
             self._open(total, unit)
+        elif now - self.drawn < REDRAW:
+            return
+        self.drawn = now
         self.bar.set_description(phase, refresh=False)
         self.bar.update(done - self.bar.n)
         self.bar.refresh()

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 
 import click
+from click.core import ParameterSource
 
+from lmkit import registry
 from lmkit.cli import options, streams, terminal
 from lmkit.cli.options import Command, option
-from lmkit.ngram.options import MAX_ORDER, SMOOTHINGS
-from lmkit.registry import ARCHITECTURES
+from lmkit.cli.train_options import ngram_options, rnn_options
 
 EXAMPLES = """
 lmkit train corpus.txt
 lmkit train --order 3 --tokenizer whitespace -o news.lmkit part1.txt.gz part2.txt.gz
+lmkit train --arch lstm --tokenizer char --time-limit 10m corpus.txt -o bard.lmkit
+lmkit train --resume bard.lmkit
 zcat corpus.txt.gz | lmkit train -
 """
 
@@ -22,61 +26,92 @@ zcat corpus.txt.gz | lmkit train -
 @click.command(cls=Command, examples=EXAMPLES)
 @click.argument("corpora", metavar="[CORPUS]...", nargs=-1)
 @option("-o", "--output", env=False, default="model.lmkit", metavar="FILE", help="Write the model here.")
-@option("--arch", type=click.Choice(list(ARCHITECTURES)), default="ngram", help="The kind of model.")
-@option(
-    "--order",
-    type=click.IntRange(1, MAX_ORDER),
-    default=5,
-    metavar="N",
-    help="A token is predicted from the N - 1 before it.",
-)
-@option(
-    "--smoothing",
-    type=click.Choice(SMOOTHINGS),
-    default="modified-kneser-ney",
-    help="How probability gets to what was not seen; mle leaves it without.",
-)
-@option("--k", type=float, show_default="1 for add-k", metavar="K", help="What add-k adds to each count.")
-@option(
-    "--interpolate-unigrams/--no-interpolate-unigrams",
-    default=True,
-    help="Give each word, or <unk> alone, the mass that the unigrams leave.",
-)
-@option(
-    "--discount-fallback",
-    type=options.FloatList(),
-    metavar="D1,D2,D3",
-    show_default="0.5,1,1.5 with a warning",
-    help="Discounts where the counts of counts yield none.",
-)
-@option(
-    "--cutoffs",
-    type=options.IntList(),
-    default="0",
-    metavar="C1,C2,...",
-    help="Drop n-grams seen so often or less, per order; the last number holds for all higher orders.",
-)
-@option("--limit-vocab", metavar="FILE|MODEL", help="After counting, drop n-grams with other words than these.")
+@option("--arch", type=click.Choice(list(registry.ARCHITECTURES)), default="ngram", help="The kind of model.")
 @options.vocabulary_options
 @options.input_options
+@options.seed_option("1")
 @options.threads_option
 @options.quiet_option
-def command(corpora, output, quiet, vocab, limit_vocab, threads, **choices):
+@ngram_options
+@rnn_options
+@click.pass_context
+def command(context, corpora, output, arch, quiet, resume, **_):
     """Train a language model on text.
 
-    Reads files (also .gz, .bz2 and .xz) and the standard input (-, or no file named), and writes one model
-    file: whole, or not at all.
+    Reads files (also .gz, .bz2 and .xz) and the standard input (-, or no file named), and writes one model file: whole,
+    or not at all.
+
+    Recurrent models learn step by step and keep a checkpoint, OUTPUT.checkpoint, which is a model, too. After
+    Ctrl-C or a crash --resume goes on from it.
     """
+    chosen = given(context, arch if resume is None else None)
+    if resume is not None:
+        train_on(context, resume, corpora, chosen, output, quiet)
+        return
     if not corpora and terminal.is_terminal(sys.stdin):
         raise click.UsageError("nothing to read: name a text file, or pipe text in")
     from lmkit import api, storage
 
     storage.check_target(output, corpora or ["-"])
     texts = streams.check_texts(corpora)
-
-    if threads is not None:
-        choices["threads"] = threads
     with terminal.compile_notice(quiet), terminal.Bar(quiet) as bar:
-        model = api.train(texts, output=output, vocabulary=vocab, limit_vocabulary=limit_vocab, progress=bar, **choices)
-    seconds = model.metadata["training"]["seconds"]
-    terminal.notice(f"{output}: {os.path.getsize(output) / 1e6:.1f} MB, {seconds:.1f} s", quiet)
+        model = api.train(texts, arch, output=output, progress=bar, **chosen)
+    report(model, output, quiet)
+
+
+def train_on(context, resume, corpora, chosen, output, quiet) -> None:
+    """Go on with a training."""
+    named = context.get_parameter_source("output") is ParameterSource.COMMANDLINE
+    if named and os.path.realpath(output) != os.path.realpath(resume):
+        raise click.UsageError(f"--resume {resume} writes {resume}; leave out -o {output}")
+    if context.get_parameter_source("arch") is ParameterSource.COMMANDLINE:
+        chosen["arch"] = context.params["arch"]
+    texts = streams.check_texts(corpora) if corpora else None
+    from lmkit import api
+
+    with terminal.compile_notice(quiet), terminal.Bar(quiet) as bar:
+        model = api.resume(resume, texts, progress=bar, **chosen)
+    report(model, resume, quiet)
+
+
+def report(model, output: str, quiet: bool) -> None:
+    """Say what was made."""
+    record = model.metadata["training"]
+    words = [f"{output}: {os.path.getsize(output) / 1e6:.1f} MB", f"{record['seconds']:.1f} s"]
+    if record.get("best_loss") is not None:
+        words.append(f"validation loss {record['best_loss']:.4f} nats a token, at step {record['best_step']}")
+    terminal.notice(", ".join(words), quiet)
+
+
+def given(context: click.Context, arch: str | None) -> dict:
+    """Return the options that were given, under the names of `lmkit.api.train`.
+
+    Those of another family than the architecture's are refused, or left out if they come from the environment. No
+    architecture: those from the command line only, of any.
+    """
+    of_family = {name: kind for kind in registry.ARCHITECTURES for name in option_names(kind)}
+    own = option_names(arch) if arch else set(of_family)
+    chosen = {}
+    for parameter in context.command.params:
+        source, name = context.get_parameter_source(parameter.name), parameter.name
+        if source is ParameterSource.DEFAULT or name in ("corpora", "output", "arch", "quiet", "resume"):
+            continue
+        if arch is None and source is ParameterSource.ENVIRONMENT:
+            continue
+        if name in of_family and name not in own:
+            if source is ParameterSource.ENVIRONMENT:
+                continue
+            kinds = [kind for kind in registry.ARCHITECTURES if name in option_names(kind)]
+            raise click.UsageError(f"{parameter.opts[-1]} goes with --arch {' or '.join(kinds)}, not with {arch}")
+        chosen[API_NAMES.get(name, name)] = context.params[name]
+    return chosen
+
+
+API_NAMES = {"vocab": "vocabulary", "limit_vocab": "limit_vocabulary"}
+
+
+def option_names(arch: str) -> set[str]:
+    """Return the names of the command's options that belong to the family of an architecture."""
+    architecture = registry.architecture(arch)
+    names = {field.name for field in dataclasses.fields(architecture.get("options"))} - {"limit_vocabulary"}
+    return names | ({"valid"} if architecture.in_steps else {"limit_vocab"})

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from lmkit.kernels import helper, kernel
+from lmkit.kernels import kernel
 from lmkit.kernels.ngram_walk import (
     DIRECT,
     ask_context,

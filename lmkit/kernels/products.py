@@ -5,10 +5,12 @@ second. Weights are packed into *panels*, arrays (N / W, K, W) of W columns each
 the innermost loop reads them in one stream. One tile of `ROWS` x W sums stays in registers while k runs
 (Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication").
 
-The tile is written in LLVM's vectors, because LLVM keeps what Numba's scalars and small arrays hold in memory. Panels of
-another width than `WIDTH` are multiplied by plain loops instead: the twin for processors that this one does not know.
+The tile is written in LLVM's vectors, because LLVM keeps what Numba's scalars and small arrays hold in memory. Panels
+of another width than `WIDTH` are multiplied by plain loops instead: the twin for processors that this one does not
+know.
 
-Each element is summed over k in one order, whatever the number of rows: a stream's numbers do not depend on its company.
+Each element is summed over k in one order, whatever the number of rows: a stream's numbers do not depend on its
+company.
 """
 
 import llvmlite.binding as llvm
@@ -288,7 +290,8 @@ def pack_strips(strips, a, tiles):
         n = end - start
         whole = rows - (LANES + n - 1) // n if end + LANES <= columns else 0
         for r in range(whole):
-            _copy_vector(strips, start * rows + r * n, a, r * a_row + start)
+            for j in range(0, n, LANES):  # with four lanes a strip is two vectors wide
+                _copy_vector(strips, start * rows + r * n + j, a, r * a_row + start + j)
         for r in range(max(whole, 0), rows):
             for j in range(n):
                 strips[start * rows + r * n + j] = a[r, start + j]

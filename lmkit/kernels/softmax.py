@@ -1,4 +1,5 @@
-"""The last layer: logits, softmax and cross entropy, in blocks of rows so that a large vocabulary stays in the cache."""
+"""The last layer: logits, softmax and cross entropy, in blocks of rows so that a large vocabulary stays in the
+cache."""
 
 import math
 

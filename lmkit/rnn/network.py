@@ -2,8 +2,8 @@
 
     ids -> embedding or one-hot -> layer 1 -> ... -> layer L -> logits -> softmax
 
-A `Network` owns the weights, flat and packed. A `Shard` owns the memory in which one thread works on its streams; shards
-share nothing else, so that threads need not wait for each other until a window is done.
+A `Network` owns the weights, flat and packed. A `Shard` owns the memory in which one thread works on its streams;
+shards share nothing else, so that threads need not wait for each other until a window is done.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Shape:
     def cell(self) -> Cell:
         return CELLS[self.arch]
 
-    def layout(self, width: int = products.WIDTH) -> Layout:
+    def layout(self, width: int) -> Layout:
         """Return where each weight lies."""
         parts = [("embedding", self.vocabulary, 1, self.embedding)] if self.embedding else []
         depth = self.embedding or self.vocabulary
@@ -78,13 +78,18 @@ class Network:
 
     def __init__(self, shape: Shape, flat: np.ndarray | None = None, width: int | None = None, dtype=np.float32):
         self.shape = shape
-        self.width = width or (products.WIDTH if products.VECTORS else products.PLAIN_WIDTH)
+        self.width = width or self.usual_width()
         self.layout = shape.layout(self.width)
         self.flat = np.zeros(self.layout.size, dtype) if flat is None else flat
         self.padded = -(-shape.hidden // self.width) * self.width
         make = shape.cell.weights
         self.cells = [make(self, f"layer{i}.", dense=i > 0 or shape.embedding > 0) for i in range(shape.layers)]
         self.output = Output(self)
+
+    @staticmethod
+    def usual_width() -> int:
+        """Return the columns of a panel on this machine."""
+        return products.WIDTH if products.VECTORS else products.PLAIN_WIDTH
 
     def view(self, name: str, flat: np.ndarray | None = None) -> np.ndarray:
         """Return a part of the weights, or of another array of their layout."""
@@ -118,9 +123,13 @@ class Shard:
     ----------
     state : ndarray, shape (L, parts, B, P)
         The state before the window, and after `forward` that after it; parts is 2 where the cell has a memory c.
+    gradient : ndarray, like the network's `flat`
+        What `backward` adds to; whoever uses it sets it to zero.
     """
 
-    def __init__(self, network: Network, steps: int, streams: int, training: bool = True):
+    def __init__(
+        self, network: Network, steps: int, streams: int, training: bool = True, gradient: np.ndarray | None = None
+    ):
         self.network, self.streams = network, streams
         shape, padded, dtype = network.shape, network.padded, network.flat.dtype
         self.state = np.zeros((shape.layers, shape.cell.state_parts, streams, padded), dtype)
@@ -131,7 +140,7 @@ class Shard:
         self.dropped = [np.zeros((steps, streams, padded), dtype) for _ in range(shape.layers)]
         self.work = network.output.work(rows, training)
         if training:
-            self.gradient = np.zeros_like(network.flat)
+            self.gradient = np.zeros_like(network.flat) if gradient is None else gradient
             self.dh = [np.zeros((steps, streams, padded), dtype) for _ in range(2)]
             self.dembedded = np.zeros((rows, inputs), dtype)
             self.scratch = np.zeros(products.SCRATCH if network.width == products.WIDTH else 0, dtype)

@@ -2,17 +2,18 @@
 
 Full softmax: p = softmax(W_hy h + b_y).
 
-Factorised (the adaptive softmax of Grave et al. 2017; two levels as in Goodman 2001): the most frequent tokens, the *head*,
-and one entry for each *cluster* of rarer ones share a softmax. A token w of cluster k has
+Factorised (the adaptive softmax of Grave et al. 2017; two levels as in Goodman 2001): the most frequent tokens, the
+*head*, and one entry for each *cluster* of rarer ones share a softmax. A token w of cluster k has
 
     p(w | h) = p(k | h) p(w | k, h),    p(. | k, h) = softmax(W_k P_k h + b_k)
 
-where P_k projects h to fewer numbers, the rarer the cluster the fewer. Every token has its probability and all sum to one;
-only clusters that a text needs are computed. Ids are in the order of counts, so clusters are ranges of ids.
+where P_k projects h to fewer numbers, the rarer the cluster the fewer. Every token has its probability and all sum to
+one; only clusters that a text needs are computed. Ids are in the order of counts, so clusters are ranges of ids.
 """
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -109,7 +110,7 @@ class Softmax:
 def _in_parts(function, panels, w, *start) -> list[tuple]:
     """Cut the packing of a large matrix into calls for several threads."""
     cuts = np.linspace(0, len(panels), min(9, len(panels) + 1)).astype(int).tolist()
-    return [(function, panels, w, *start, a, b) for a, b in zip(cuts, cuts[1:], strict=False)]
+    return [(function, panels, w, *start, a, b) for a, b in itertools.pairwise(cuts)]
 
 
 def _rows(memory: np.ndarray, columns: int) -> np.ndarray:

@@ -1,8 +1,8 @@
 """All weights of a network in one flat array, with a name for each part.
 
-One array makes the optimizer, the clipping, the sum over shards and the checkpoint one loop each. Rows are padded to whole
-panels (`lmkit.kernels.products`), the columns of each gate for itself; padding is zero, has no gradient, and is left out of
-files, which hold the numbers alone.
+One array makes the optimizer, the clipping, the sum over shards and the checkpoint one loop each. Rows are padded to
+whole panels (`lmkit.kernels.products`), the columns of each gate for itself; padding is zero, has no gradient, and is
+left out of files, which hold the numbers alone.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import numpy as np
 from lmkit.errors import ModelError
 
 __all__ = ["Layout", "Part"]
+
+LARGEST = 1e15  # of a weight: sums of products of two such ones are still numbers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,13 +113,16 @@ class Layout:
         ModelError
             A tensor is missing, or not of the shape that the settings ask for, or holds what is no number.
         """
-        values = np.zeros(self.size, dtype)
         for name, part in self.parts.items():
             found = tensors.get(prefix + name)
             if found is None or found.shape != part.shape or found.dtype != dtype:
                 what = "is missing" if found is None else f"is {found.dtype} {list(found.shape)}"
                 raise ModelError(f"{file}: tensor {prefix}{name} {what}; expected {np.dtype(dtype)} {list(part.shape)}")
-            if not np.isfinite(found).all():
-                raise ModelError(f"{file}: tensor {prefix}{name} holds what is no number; train the model anew")
-            part.true(values)[:] = found.reshape(max(part.rows, 1), part.gates, part.units)
+            if not (np.abs(found) <= LARGEST).all():
+                raise ModelError(
+                    f"{file}: tensor {prefix}{name} holds what is no number, or one over {LARGEST:g}; train anew"
+                )
+        values = np.zeros(self.size, dtype)  # not before its size is known to be that of the file
+        for name, part in self.parts.items():
+            part.true(values)[:] = tensors[prefix + name].reshape(max(part.rows, 1), part.gates, part.units)
         return values

@@ -1,0 +1,152 @@
+"""The options of `lmkit train` that belong to one family of models."""
+
+from __future__ import annotations
+
+import functools
+
+import click
+
+from lmkit.cli import options
+from lmkit.cli.options import together
+from lmkit.ngram.options import MAX_ORDER, SMOOTHINGS
+from lmkit.rnn.options import DECAYS, INITIALISATIONS, OPTIMIZERS, PRESETS, SOFTMAXES
+
+__all__ = ["ngram_options", "rnn_options"]
+
+ngram = functools.partial(options.option, section="n-gram models (--arch ngram)")
+network = functools.partial(options.option, section="Recurrent models (--arch elman, gru, lstm)")
+training = functools.partial(options.option, section="Training of recurrent models")
+
+
+class Embedding(click.ParamType):
+    """A size, or none."""
+
+    name = "N|none"
+
+    def convert(self, value, param, ctx):
+        if isinstance(value, int):
+            return value
+        if value == "none":
+            return 0
+        try:
+            return int(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a whole number nor none", param, ctx)
+
+
+ngram_options = together(
+    ngram(
+        "--order",
+        type=click.IntRange(1, MAX_ORDER),
+        default=5,
+        metavar="N",
+        help="A token is predicted from the N - 1 before it.",
+    ),
+    ngram(
+        "--smoothing",
+        type=click.Choice(SMOOTHINGS),
+        default="modified-kneser-ney",
+        help="How probability gets to what was not seen; mle leaves it without.",
+    ),
+    ngram("--k", type=float, show_default="1 for add-k", metavar="K", help="What add-k adds to each count."),
+    ngram(
+        "--interpolate-unigrams/--no-interpolate-unigrams",
+        default=True,
+        help="Give each word, or <unk> alone, the mass that the unigrams leave.",
+    ),
+    ngram(
+        "--discount-fallback",
+        type=options.FloatList(),
+        metavar="D1,D2,D3",
+        show_default="0.5,1,1.5 with a warning",
+        help="Discounts where the counts of counts yield none.",
+    ),
+    ngram(
+        "--cutoffs",
+        type=options.IntList(),
+        default="0",
+        metavar="C1,C2,...",
+        help="Drop n-grams seen so often or less, per order; the last number holds for all higher orders.",
+    ),
+    ngram("--limit-vocab", metavar="FILE|MODEL", help="After counting, drop n-grams with other words than these."),
+)
+
+rnn_options = together(
+    network("--preset", type=click.Choice(list(PRESETS)), default="small", help="Sizes and lengths that go together."),
+    network("--layers", type=int, metavar="N", show_default="preset", help="Recurrent layers."),
+    network("--hidden", type=int, metavar="N", show_default="preset", help="Units of each layer."),
+    network(
+        "--embedding",
+        type=Embedding(),
+        metavar="N|none",
+        show_default="none up to 512 tokens, else as --hidden",
+        help="Size of the vectors that stand for tokens; none: one-hot vectors.",
+    ),
+    network(
+        "--dropout", type=float, metavar="P", show_default="preset",
+        help="Drop this share of the connections between layers while training.",
+    ),
+    network(
+        "--locked-dropout", is_flag=True, show_default=False,
+        help="Drop the same ones in all steps of a window (variational dropout).",
+    ),
+    network("--tie-weights", is_flag=True, show_default=False, help="The output's weights are the embeddings."),
+    network(
+        "--softmax", type=click.Choice(SOFTMAXES), default="auto",
+        help="full, or adaptive: frequent tokens first, rarer ones in clusters; auto is the faster one.",
+    ),
+    network(
+        "--clusters", type=options.IntList(), metavar="N,...", show_default="by the counts of the text",
+        help="Where the clusters of --softmax adaptive begin, of the tokens ordered by count.",
+    ),
+    network(
+        "--init", type=click.Choice(INITIALISATIONS), default="orthogonal",
+        help="How recurrent weights begin.",
+    ),
+    training(
+        "--steps", type=int, metavar="N", show_default="preset; none with --epochs or --time-limit",
+        help="Stop after so many windows of all streams.",
+    ),
+    training(
+        "--epochs", type=int, metavar="N", help="Stop after so many passes over the text."
+    ),
+    training(
+        "--time-limit", metavar="TIME", help="Stop after 90s, 10m or 2h of training; the learning rate follows it."
+    ),
+    training(
+        "--valid", metavar="SHARE|FILE", show_default="0.05",
+        help="What to validate on: a share of the text, its end, or a text of its own.",
+    ),
+    training(
+        "--validate-every", type=int, metavar="STEPS", show_default="an epoch, 50 to 500", help="Validate so often."
+    ),
+    training(
+        "--patience", type=int, default=10, metavar="N",
+        help="Stop after N validations without a better one; 0 for never.",
+    ),
+    training("--batch", type=int, default=32, metavar="N", help="Streams that are read side by side."),
+    training("--bptt", type=int, default=64, metavar="N", help="Steps that gradients go back."),
+    training("--optimizer", type=click.Choice(OPTIMIZERS), default="adam", help="How weights follow gradients."),
+    training("--learning-rate", type=float, metavar="R", show_default="preset; sgd: 1", help="Size of the steps."),
+    training("--momentum", type=float, metavar="M", show_default="0.9 for sgd", help="What sgd keeps of a step."),
+    training(
+        "--weight-decay", type=float, metavar="D", show_default="0.01 for adamw", help="Pull adamw's weights to zero."
+    ),
+    training("--clip", type=float, default=1.0, metavar="X", help="Shorten longer gradients to X; 0 for never."),
+    training("--warmup", type=int, default=100, metavar="STEPS", help="The learning rate grows from 0 first."),
+    training(
+        "--decay", type=click.Choice(DECAYS), default="cosine",
+        help="Lower the learning rate: to 0 at the end, by half when validation gains nothing, or not.",
+    ),
+    training(
+        "--shards", type=int, default=2, metavar="N",
+        help="Parts of the batch, each for one thread; another number gives other last digits.",
+    ),
+    training(
+        "--checkpoint-every", default="30s", metavar="TIME", help="Save OUTPUT.checkpoint: 30s, 5m or 500steps."
+    ),
+    training(
+        "--resume", metavar="OUTPUT", env=False,
+        help="Go on with an interrupted training, from OUTPUT.checkpoint; CORPUS if it has moved.",
+    ),
+)  # fmt: skip

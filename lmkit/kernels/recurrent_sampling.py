@@ -1,0 +1,149 @@
+"""Rolling the weighted die of a recurrent model: many steps of some streams without returning to Python.
+
+One token costs one pass over all weights, which is what bounds a single stream: the bandwidth of the cache they fit in.
+Several streams share each pass.
+"""
+
+import numpy as np
+
+from lmkit.kernels import kernel, routine
+from lmkit.kernels.activations import exp_in_place, largest, tanh_to
+from lmkit.kernels.products import multiply
+from lmkit.kernels.random import random_bits
+from lmkit.kernels.recurrent import gather_rows, gru_cell, lstm_cell, repeat_row
+
+__all__ = ["ELMAN", "GRU", "LSTM", "draw"]
+
+ELMAN, GRU, LSTM = range(3)
+NOBODY = -1  # the id where nothing may come
+
+
+@kernel
+def draw(ids, state, feed, cell, weights, hidden, layers, outputs, width, banned, keys, counters):
+    """Draw tokens one after the other, each from the distribution after those before it.
+
+    Parameters
+    ----------
+    ids : array of int32, (n, T)
+        What is drawn; NOBODY and all after it where nothing but what is banned may come.
+    state : array (2, layers, parts, n, P)
+        state[0] is where the streams are; what is drawn is fed, and they end in state[T % 2].
+    feed : array (V, columns)
+        What a token gives the first layer: its embedding, or the row of W_x where inputs are one-hot.
+    cell : int
+        ELMAN, GRU or LSTM.
+    weights : flat array
+        Packed weights and biases of all layers and softmaxes.
+    hidden : int
+    layers : array of int64, (layers, 5)
+        Depth of a dense input, 0 for one-hot; places in `weights` of W_x, W_h, b and the GRU's b_hn.
+    outputs : array of int64, (1 + clusters, 7)
+        For the head and each cluster: the first id, number of columns, depth; places of W, b and the projection, and
+        the projection's columns (0: there is none).
+    width : int
+        Of a panel.
+    banned : array of int32
+        Ids of the head that never come; the clusters have none.
+    keys, counters : arrays of uint64, (n,)
+        See `lmkit.uniforms`; the counters move on.
+    """
+    _, count, _, streams, padded = state.shape
+    gates = 1 if cell == ELMAN else 3 if cell == GRU else 4
+    z = np.empty((streams, gates * padded), weights.dtype)
+    a = np.empty((streams, padded), weights.dtype)
+    fed = np.empty((streams, feed.shape[1]), weights.dtype)
+    logits = np.empty((streams, outputs[:, 1].max()), weights.dtype)
+    projected = np.empty((1, max(1, outputs[:, 6].max())), weights.dtype)
+    nothing = np.zeros(feed.shape[1], weights.dtype)
+    nobody = np.empty(0, np.int32)
+    for t in range(ids.shape[1]):
+        now, after = t % 2, (t + 1) % 2
+        top = state[now, count - 1, 0]
+        head_columns, w, bias = outputs[0, 1], outputs[0, 3], outputs[0, 4]
+        for i in range(streams):
+            copy(logits[i, :head_columns], weights[bias : bias + head_columns])
+        panels = weights[w : w + head_columns * hidden].reshape(head_columns // width, hidden, width)
+        multiply(logits[:, :head_columns], top[:, :hidden], panels)
+        for i in range(streams):
+            token = roll(logits[i, :head_columns], banned, keys[i], counters, i)
+            if token >= outputs[0, 0]:  # an entry of the head that stands for a cluster
+                first, columns, depth, w, bias, projection, size = outputs[token - outputs[0, 0] + 1]
+                projected[:] = 0
+                panels = weights[projection : projection + size * hidden].reshape(size // width, hidden, width)
+                multiply(projected[:, :size], top[i : i + 1, :hidden], panels)
+                copy(logits[i, :columns], weights[bias : bias + columns])
+                panels = weights[w : w + columns * depth].reshape(columns // width, depth, width)
+                multiply(logits[i : i + 1, :columns], projected[:, :depth], panels)
+                token = first + roll(logits[i, :columns], nobody, keys[i], counters, i)
+            ids[i, t] = token
+        for i in range(streams):
+            if ids[i, t] == NOBODY:
+                ids[i, t:] = NOBODY
+                return
+        gather_rows(fed, feed, nothing, ids[:, t].copy())
+        for layer in range(count):
+            depth, w_x, w_h, bias, own_bias = layers[layer]
+            repeat_row(z, weights[bias : bias + z.shape[1]])
+            if depth == 0:
+                for i in range(streams):
+                    add_row(z[i], fed[i])
+            else:
+                dense = weights[w_x : w_x + depth * z.shape[1]].reshape(z.shape[1] // width, depth, width)
+                x = fed[:, :depth] if layer == 0 else state[after, layer - 1, 0][:, :depth]
+                multiply(z[:, :], x, dense)
+            recurrent = weights[w_h : w_h + hidden * z.shape[1]].reshape(z.shape[1] // width, hidden, width)
+            h, h_after = state[now, layer, 0], state[after, layer, 0]
+            if cell == GRU:
+                gates_end = 2 * padded // width
+                repeat_row(a, weights[own_bias : own_bias + padded])
+                multiply(z[:, : 2 * padded], h[:, :hidden], recurrent[:gates_end])
+                multiply(a[:, :], h[:, :hidden], recurrent[gates_end:])
+            else:
+                multiply(z[:, :], h[:, :hidden], recurrent)
+            for i in range(streams):
+                if cell == LSTM:
+                    lstm_cell(h_after[i], state[after, layer, 1, i], z[i], state[now, layer, 1, i])
+                elif cell == GRU:
+                    gru_cell(h_after[i], z[i], a[i], h[i])
+                else:
+                    tanh_to(h_after[i], z[i])
+
+
+@routine
+def copy(target, source):
+    """target = source."""
+    for j in range(target.size):
+        target[j] = source[j]
+
+
+@routine
+def add_row(target, source):
+    """target += source, as far as the target goes."""
+    for j in range(target.size):
+        target[j] += source[j]
+
+
+@routine
+def roll(logits, banned, key, counters, stream):
+    """Turn a row of logits into weights and return an id with the probability of its share; NOBODY if all are zero.
+
+    Inversion of the cumulated weights (Devroye 1986, section III.2), with the stream's next uniform number.
+    """
+    exp_in_place(logits, largest(logits))
+    for j in range(banned.size):
+        if banned[j] < logits.size:
+            logits[banned[j]] = 0
+    total = 0.0
+    for j in range(logits.size):
+        total += np.float64(logits[j])
+    counters[stream] += np.uint64(1)
+    uniform = np.float64(random_bits(key, counters[stream]) >> np.uint64(11)) * 2.0**-53
+    goal, sum_, last = uniform * total, 0.0, NOBODY
+    for j in range(logits.size):
+        weight = np.float64(logits[j])
+        if weight > 0:
+            last = j
+            sum_ += weight
+            if sum_ > goal:
+                break
+    return last

@@ -1,0 +1,253 @@
+"""The recurrent model: the contract of `lmkit.model` over a network."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+
+import numpy as np
+
+from lmkit.errors import LmkitError, ModelError
+from lmkit.kernels import recurrent_sampling
+from lmkit.model import BOS, EOS, LanguageModel
+from lmkit.rnn.network import Network, Shape, Shard
+from lmkit.rnn.options import ARCHITECTURES, LARGEST, MOST_LAYERS
+from lmkit.rnn.parameters import Layout
+from lmkit.text import TextLayer
+from lmkit.threads import available, in_threads
+from lmkit.uniforms import Uniforms
+
+__all__ = ["RNNModel"]
+
+ROWS = 4096  # steps times streams that are scored at once
+COMPANY = 12  # streams a thread draws at least: they share each pass over the weights
+IMPOSSIBLE = "nothing can be drawn: the model knows no token but <unk>; --allow-unk lets it come"
+
+
+class RNNModel(LanguageModel):
+    """p(w | all before it), from a recurrent network.
+
+    The state of n streams is float32 of shape (n, layers, parts, P): h of each layer, and c where the cell has one.
+
+    Parameters
+    ----------
+    text : TextLayer
+    shape : Shape
+    flat : ndarray of float32
+        The weights, laid out by `shape.layout()`.
+
+    Attributes
+    ----------
+    threads : int
+        At most this many threads score and draw; the numbers are the same for every number of them.
+    """
+
+    family = "rnn"
+
+    def __init__(self, text: TextLayer, shape: Shape, flat: np.ndarray, metadata: dict | None = None):
+        self.text, self.shape, self.metadata = text, shape, metadata or {}
+        self.network = Network(shape, flat)
+        self.network.pack()
+        self.threads = available()
+        self._plan: _Plan | None = None
+
+    @property
+    def flat(self) -> np.ndarray:
+        """All weights."""
+        return self.network.flat
+
+    def settings(self) -> dict:
+        return {**super().settings(), **{k: v for k, v in self.config().items() if v}}
+
+    def begin(self, n: int = 1) -> np.ndarray:
+        """Return the zero state fed `</s>`, which stands where an n-gram model sees `<s>`."""
+        shape, padded = self.shape, self.network.padded
+        zero = np.zeros((1, shape.layers, shape.cell.state_parts, padded), np.float32)
+        return np.repeat(self.advance(zero, np.array([EOS], np.int32)), n, axis=0)
+
+    def log_probs(self, state: np.ndarray) -> np.ndarray:
+        return self.network.output.log_probs(np.ascontiguousarray(state[:, -1, 0]))
+
+    def advance(self, state: np.ndarray, ids: np.ndarray) -> np.ndarray:
+        ids = self._checked(np.asarray(ids)[:, None], state)
+        return self._shard(state, 1, ids)[1]
+
+    def score(self, state: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return log p of each token, float32 (n, T), and the state after the last.
+
+        Streams are shared out among the threads; of a single one the softmaxes are.
+        """
+        ids = self._checked(ids, state)
+        streams = len(ids)
+        if not ids.size:
+            return np.empty(ids.shape, np.float32), state.copy()
+        parts = np.array_split(np.arange(streams), min(self.threads, streams))
+        jobs = [(state[p[0] : p[-1] + 1], ids[p[0] : p[-1] + 1], self.threads // len(parts)) for p in parts]
+        scored = in_threads(self.threads, self._score, jobs)
+        return np.concatenate([log_p for log_p, _ in scored]), np.concatenate([after for _, after in scored])
+
+    def _score(self, state, ids, threads):
+        streams, length = ids.shape
+        steps = max(1, min(length, ROWS // streams))
+        shard = self._loaded(state, steps)
+        log_p = np.empty(ids.shape, np.float32)
+        works = [shard.work, *(np.empty_like(shard.work) for _ in range(threads - 1))]
+        for begin in range(0, length, steps):
+            block = np.ascontiguousarray(ids[:, begin : begin + steps].T)
+            shard.forward(block)
+            h = shard.buffers[-1].h[: len(block)].reshape(block.size, -1)  # before each token
+            targets = block.reshape(-1)
+            rows = np.array_split(np.arange(block.size), min(threads, block.size))
+            jobs = [(h[r[0] : r[-1] + 1], targets[r[0] : r[-1] + 1], works[i]) for i, r in enumerate(rows)]
+            losses = np.concatenate(in_threads(threads, self.network.output.losses, jobs))
+            log_p[:, begin : begin + steps] = -losses.reshape(block.shape).T
+        return log_p, self._unloaded(shard)
+
+    def _shard(self, state, steps, ids):
+        shard = self._loaded(state, steps)
+        shard.forward(np.ascontiguousarray(ids.T))
+        return shard, self._unloaded(shard)
+
+    def _loaded(self, state: np.ndarray, steps: int) -> Shard:
+        shard = Shard(self.network, steps, len(state), training=False)
+        shard.state[:] = state.transpose(1, 2, 0, 3)
+        return shard
+
+    def _unloaded(self, shard: Shard) -> np.ndarray:
+        return np.ascontiguousarray(shard.state.transpose(2, 0, 1, 3))
+
+    def draw(self, state: np.ndarray, t: int, uniforms: Uniforms, banned: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        streams = len(state)
+        if uniforms.keys.shape != (streams,) or uniforms.counters.shape != (streams,):
+            raise ValueError(f"uniforms of shape {uniforms.keys.shape} do not go with a state of {streams} streams")
+        self._checked(np.zeros((streams, 0), np.int32), state)
+        banned = np.unique(np.append(np.asarray(banned, np.int32), np.int32(BOS)))
+        if banned[0] < 0 or banned[-1] >= self.vocabulary_size:
+            raise ValueError(f"banned ids go from {banned[0]} to {banned[-1]}: not all are of the vocabulary")
+        if banned[-1] >= self.network.output.ends[1]:
+            return self._draw_from_rows(state, t, uniforms, banned)
+        ids = np.empty((streams, t), np.int32)
+        parts = np.array_split(np.arange(streams), max(1, min(self.threads, streams // COMPANY)))
+        self._plan = self._plan or _Plan(self.network)
+        jobs = [(self._plan, state, ids, banned, uniforms, p[0], p[-1] + 1) for p in parts if p.size]
+        states = in_threads(self.threads, _draw_part, jobs)
+        if (ids < 0).any():
+            raise LmkitError(IMPOSSIBLE)
+        return ids, np.concatenate(states) if states else state.copy()
+
+    def _draw_from_rows(self, state, t, uniforms, banned):
+        """Draw with bans inside the clusters of a factorised softmax, from whole rows."""
+        ids = np.empty((len(state), t), np.int32)
+        for i in range(t):
+            rows = np.exp(self.log_probs(state).astype(np.float64))
+            rows[:, banned] = 0
+            cumulative = np.cumsum(rows, axis=1)
+            if not cumulative[:, -1].all():
+                raise LmkitError(IMPOSSIBLE)
+            goals = uniforms.floats() * cumulative[:, -1]
+            ids[:, i] = [np.searchsorted(c, g, side="right") for c, g in zip(cumulative, goals, strict=True)]
+            state = self.advance(state, ids[:, i])
+        return ids, state
+
+    def _checked(self, ids: np.ndarray, state: np.ndarray) -> np.ndarray:
+        """Kernels trust their arrays, so callers' are checked; return ids as int32."""
+        ids = np.asarray(ids)
+        shape = (self.shape.layers, self.shape.cell.state_parts, self.network.padded)
+        if state.ndim != 4 or state.shape[1:] != shape or state.dtype != np.float32:
+            raise ValueError(f"a state of {state.dtype} {state.shape} is none of this model: float32 (n, *{shape})")
+        if ids.ndim != 2 or len(ids) != len(state):
+            raise ValueError(f"ids of shape {ids.shape} do not go with a state of {len(state)} streams")
+        if ids.size and not 0 <= ids.min() <= ids.max() < self.vocabulary_size:
+            raise ValueError(f"ids go from {ids.min()} to {ids.max()}; the vocabulary has {self.vocabulary_size}")
+        return np.ascontiguousarray(ids, np.int32)
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return all arrays of the model, for its file."""
+        return {**self.network.layout.tensors(self.flat), **self.text.tensors()}
+
+    def config(self) -> dict:
+        """Return what besides the arrays makes the model, for its file."""
+        values = dataclasses.asdict(self.shape)
+        del values["vocabulary"]
+        return {**values, "cutoffs": list(self.shape.cutoffs)}
+
+    @classmethod
+    def from_file(cls, file) -> RNNModel:
+        """Return the model that an open file holds; nothing in it is trusted.
+
+        Raises
+        ------
+        ModelError
+        """
+        text = TextLayer.from_tensors(file.tensors, file.metadata)
+        shape = _shape(file.metadata.get("config"), len(text.vocabulary), file.name)
+        layout: Layout = shape.layout(Network.usual_width())
+        return cls(text, shape, layout.flat(file.tensors, file.name), file.metadata)
+
+
+def _shape(config, vocabulary: int, name: str) -> Shape:
+    """Return the shape that a file's settings describe."""
+    try:
+        arch, tied, cutoffs = config["arch"], config["tied"], config["cutoffs"]
+        layers, hidden, embedding = config["layers"], config["hidden"], config["embedding"]
+        numbers = [layers, hidden, embedding, *cutoffs]
+        sane = arch in ARCHITECTURES and type(tied) is bool and all(type(n) is int for n in numbers)
+        sane = sane and 1 <= layers <= MOST_LAYERS and 1 <= hidden <= LARGEST and 0 <= embedding <= LARGEST
+        ends = [3, *cutoffs, vocabulary]
+        sane = sane and len(cutoffs) < 16 and all(a < b for a, b in itertools.pairwise(ends))
+        sane = sane and not (tied and (embedding != hidden or cutoffs))
+    except (TypeError, KeyError):
+        sane = False
+    if not sane:
+        raise ModelError(f"{name}: its settings are not those of a recurrent model; train it anew")
+    return Shape(arch, vocabulary, layers, hidden, embedding, tied, tuple(cutoffs))
+
+
+class _Plan:
+    """A network as the sampling kernel reads it: packed weights in one array, and where each lies."""
+
+    def __init__(self, network: Network):
+        self.pieces: list[np.ndarray] = []
+        self.size = 0
+        self.network, shape = network, network.shape
+        gru = shape.arch == "gru"
+        self.layers = np.zeros((shape.layers, 5), np.int64)
+        for row, cell in zip(self.layers, network.cells, strict=True):
+            row[:] = (
+                cell.w_x.shape[1] if cell.dense else 0,
+                self._place(cell.w_x) if cell.dense else 0,
+                self._place(cell.w),
+                self._place(cell.part("bias")),
+                self._place(cell.part("recurrent_bias")) if gru else 0,
+            )
+        output = network.output
+        self.outputs = np.zeros((1 + len(output.clusters), 7), np.int64)
+        for k, softmax in enumerate([output.head, *output.clusters]):
+            panels = output.projections[k - 1] if k else np.empty((0, 0, network.width), np.float32)
+            self.outputs[k] = (
+                output.ends[k] if k else output.ends[1], softmax.columns, softmax.depth, self._place(softmax.w),
+                self._place(softmax.shut), self._place(panels), len(panels) * network.width,
+            )  # fmt: skip
+        self.weights = np.concatenate(self.pieces)
+        self.feed = network.view("embedding" if shape.embedding else "layer0.input")
+        self.cell = {
+            "elman": recurrent_sampling.ELMAN, "gru": recurrent_sampling.GRU, "lstm": recurrent_sampling.LSTM
+        }[shape.arch]  # fmt: skip
+        del self.pieces
+
+    def _place(self, array: np.ndarray) -> int:
+        self.pieces.append(array.reshape(-1))
+        self.size += array.size
+        return self.size - array.size
+
+
+def _draw_part(plan: _Plan, state, ids, banned, uniforms, first, last) -> np.ndarray:
+    """Draw for the streams `first` to `last`: write to ids, move the counters, return the states."""
+    network, t = plan.network, ids.shape[1]
+    part = np.empty((2, *state.shape[1:3], last - first, state.shape[3]), np.float32)
+    part[0] = state[first:last].transpose(1, 2, 0, 3)
+    recurrent_sampling.draw(
+        ids[first:last], part, plan.feed, plan.cell, plan.weights, network.shape.hidden, plan.layers, plan.outputs,
+        network.width, banned, uniforms.keys[first:last], uniforms.counters[first:last],
+    )  # fmt: skip
+    return np.ascontiguousarray(part[t % 2].transpose(2, 0, 1, 3))
