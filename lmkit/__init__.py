@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CorpusError",
+    "Interrupted",
     "LmkitError",
     "LmkitWarning",
     "Model",
@@ -23,22 +24,22 @@ __all__ = [
     "load",
     "next_tokens",
     "perplexity",
+    "resume",
     "sample",
     "train",
 ]
 
 if TYPE_CHECKING:
-    from lmkit.api import Model, count, info, load, next_tokens, perplexity, sample, train
-    from lmkit.errors import CorpusError, LmkitError, LmkitWarning, ModelError, OptionError
+    from lmkit.api import Model, count, info, load, next_tokens, perplexity, resume, sample, train
+    from lmkit.errors import CorpusError, Interrupted, LmkitError, LmkitWarning, ModelError, OptionError
 
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for, and NumPy and Numba with it, only now: `lmkit --help` needs neither."""
     if name not in __all__:
         raise AttributeError(f"module 'lmkit' has no attribute {name!r}")
-    return getattr(
-        importlib.import_module("lmkit.errors" if name.endswith(("Error", "Warning")) else "lmkit.api"), name
-    )
+    errors = importlib.import_module("lmkit.errors")
+    return getattr(errors if name in errors.__all__ else importlib.import_module("lmkit.api"), name)
 
 
 def __dir__() -> list[str]:

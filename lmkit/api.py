@@ -83,8 +83,14 @@ class Model(LanguageModel):
     def score(self, state: State, ids: np.ndarray) -> tuple[np.ndarray, State]:
         return self.language_model.score(state, ids)
 
-    def draw(self, state: State, t: int, uniforms: Uniforms, banned: np.ndarray) -> tuple[np.ndarray, State]:
-        return self.language_model.draw(state, t, uniforms, banned)
+    @property
+    def tempers(self) -> bool:
+        return self.language_model.tempers
+
+    def draw(
+        self, state: State, t: int, uniforms: Uniforms, banned: np.ndarray, **tempered
+    ) -> tuple[np.ndarray, State]:
+        return self.language_model.draw(state, t, uniforms, banned, **tempered)
 
     def shorten(self, state: State) -> State | None:
         return self.language_model.shorten(state)
@@ -243,7 +249,8 @@ def resume(
     texts
         The same texts; by default they are read from where they were.
     expected
-        Options as in `train`, which must be those of the checkpoint; `threads` and `checkpoint_every` may differ.
+        Options as in `train`, which must be those of the checkpoint; `threads` and `checkpoint_every` may differ, and
+        a text to validate on may have moved.
 
     Raises
     ------
@@ -257,9 +264,13 @@ def resume(
     started = time.monotonic()
     checkpoint = _checkpoints().load(output)
     storage.check_target(output)
-    options = checkpoint.agreed_options(expected)
     record, text = checkpoint.record, checkpoint.model.text
-    split = arguments.read_again(text, record, texts, checkpoint.path, progress)
+    arguments.check_names(expected, [*record["options"], "threads", "valid"], record["options"]["arch"])
+    valid, vocabulary = expected.pop("valid", None), expected.pop("vocabulary", None)
+    options = checkpoint.agreed_options(expected)
+    split = arguments.read_again(
+        text, record, texts, checkpoint.path, valid=valid, vocabulary=vocabulary, progress=progress
+    )
     train_in_steps = registry.architecture(checkpoint.model.shape.arch).get("train")
     trained = train_in_steps(
         checkpoint.model.shape.arch, split, None, text, options, record, output=output, progress=progress,

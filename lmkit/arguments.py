@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lmkit.errors import CorpusError, LmkitWarning, ModelError, OptionError
-from lmkit.model import EOS, UNK
+from lmkit.model import EOS, RESERVED, UNK
 from lmkit.text import Corpus, TextLayer, TextSettings, learn, read_vocabulary
 from lmkit.text.vocabulary import to_str
 
@@ -142,7 +142,16 @@ def _complete(ids: np.ndarray, text: TextLayer) -> bool:
     return text.settings.lossless and not (ids == UNK).any()
 
 
-def read_again(text: TextLayer, record: dict, texts: Texts | None, of: str, progress: Progress | None = None) -> Split:
+def read_again(
+    text: TextLayer,
+    record: dict,
+    texts: Texts | None,
+    of: str,
+    *,
+    valid: float | str | os.PathLike | None = None,
+    vocabulary: str | os.PathLike | Iterable[str] | None = None,
+    progress: Progress | None = None,
+) -> Split:
     """Read the texts of an earlier training, which must not have changed.
 
     Parameters
@@ -155,6 +164,10 @@ def read_again(text: TextLayer, record: dict, texts: Texts | None, of: str, prog
         Where they are now; by default where they were.
     of : str
         The file that has the record, for messages.
+    valid : float or path, optional
+        The same share that was held out, or where the text to validate on is now.
+    vocabulary : path or list of str, optional
+        The same tokens.
 
     Raises
     ------
@@ -163,9 +176,22 @@ def read_again(text: TextLayer, record: dict, texts: Texts | None, of: str, prog
     try:
         known, options, held_out = record["corpora"], record["options"], record["held_out"]
         names, sums = [entry["name"] for entry in known], [entry["sha256"] for entry in known]
-        encoding, errors, valid = options["encoding"], options["errors"], held_out.get("file", held_out.get("share"))
+        encoding, errors, before = options["encoding"], options["errors"], held_out.get("file", held_out.get("share"))
+        sane = all(isinstance(value, str) for value in (*names, *sums, encoding, errors))
+        sane = sane and type(before) in ((str,) if "file" in held_out else (int, float))
     except (KeyError, TypeError, AttributeError):
-        raise ModelError(f"{of}: its record of the texts is damaged; train anew") from None
+        sane = False
+    if not sane or not names:
+        raise ModelError(f"{of}: its record of the texts is damaged; train anew")
+    valid = before if valid is None else valid
+    if _share(valid) != _share(before):
+        raise OptionError(
+            f"--valid is {valid}, and in the training that is resumed it is {before}; leave it out, or train anew"
+        )
+    if vocabulary is not None:
+        given = set(tokens(vocabulary, text.settings, encoding, errors)) - set(RESERVED)
+        if given != set(text.vocabulary.tokens()) - set(RESERVED):
+            raise OptionError("--vocab has other tokens than the training that is resumed; leave it out, or train anew")
     read = corpora(names if texts is None else texts, encoding, errors)
     if len(read) != len(known):
         raise OptionError(f"the training that is resumed read {len(known)} texts, not {len(read)}: {', '.join(names)}")
@@ -180,7 +206,9 @@ def read_again(text: TextLayer, record: dict, texts: Texts | None, of: str, prog
         records.append({"characters": corpus.characters})
     split = hold_out(np.concatenate(parts), text, records, valid, encoding, errors)
     if split.record.get("sha256") != held_out.get("sha256"):
-        raise CorpusError(f"{valid} is not the text that was validated on before; give that text, or train anew")
+        raise CorpusError(
+            f"{split.record['file']} is not the text that was validated on before; give that text, or train anew"
+        )
     return split
 
 

@@ -1,7 +1,7 @@
 """From distributions to tokens: temperature, filters, and the loop that generates.
 
-At temperature 1 without filters a model draws with its own exact sampler. Everything else works on full rows
-of log-probabilities, shape (n, V), one row per stream: each filter below takes rows and returns rows, with
+Without filters a model draws with its own exact sampler, at temperature 1 or at any where it can. Everything else works
+on full rows of log-probabilities, shape (n, V), one row per stream: each filter below takes rows and returns rows, with
 -inf where a token may no longer come, and rows need not sum to one until a token is chosen.
 """
 
@@ -167,8 +167,11 @@ def generate(
     """
     _check_options(n, temperature, top_k, top_p, min_p, repetition_penalty)
     banned = np.array([] if allow_unk else [UNK], np.int32)
-    if temperature == 1 and not (top_k or min_p) and top_p in (None, 1) and repetition_penalty in (None, 1):
-        return _draw_blocks(model, state, n, uniforms, banned)
+    if not (top_k or min_p) and top_p in (None, 1) and repetition_penalty in (None, 1):
+        if temperature == 1:
+            return _draw_blocks(model, state, n, uniforms, banned)
+        if model.tempers and temperature >= GREEDY:
+            return _draw_blocks(model, state, n, uniforms, banned, temperature=temperature)
 
     def step(rows, seen):
         if seen is not None:
@@ -204,9 +207,9 @@ def block_lengths(n: int | None) -> Iterator[int]:
             t = min(2 * t, LONGEST_BLOCK)
 
 
-def _draw_blocks(model, state, n, uniforms, banned):
+def _draw_blocks(model, state, n, uniforms, banned, **tempered):
     for t in block_lengths(n):
-        ids, state = model.draw(state, t, uniforms, banned)
+        ids, state = model.draw(state, t, uniforms, banned, **tempered)
         yield ids
 
 

@@ -53,6 +53,9 @@ class LanguageModel(abc.ABC):
     family: str
     metadata: dict
 
+    tempers: bool = False
+    """Whether `draw` takes a `temperature`, too; where it does not, callers work on rows of log-probabilities."""
+
     @property
     def vocabulary_size(self) -> int:
         """Number of token ids V, reserved ones included."""

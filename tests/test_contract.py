@@ -8,6 +8,8 @@ from reference import ElmanReference, NGramReference
 from lmkit.model import EOS
 from lmkit.ngram.model import train
 from lmkit.ngram.options import NGramOptions
+from lmkit.rnn.model import RNNModel
+from lmkit.rnn.network import Network, Shape
 from lmkit.text import TextLayer, TextSettings, Vocabulary
 
 
@@ -31,6 +33,17 @@ def ngram(order, **options):
     return train(ids, np.bincount(ids, minlength=9), layer, NGramOptions(order=order, **options))
 
 
+def recurrent(arch, layers=1, **shape):
+    """A network with random weights, far from uniform."""
+    layer = TextLayer(TextSettings("whitespace"), Vocabulary.from_tokens("abcdefghij"))
+    made = Shape(arch, 13, layers, 10, **shape)
+    layout, rng = made.layout(Network.usual_width()), np.random.default_rng(3)
+    flat = np.zeros(layout.size, np.float32)
+    for part in layout.parts.values():
+        part.true(flat)[:] = rng.normal(0, 0.7, part.true(flat).shape)
+    return RNNModel(layer, made, flat)
+
+
 FALLBACK = (0.5, 1, 1.5)
 MODELS = {
     "elman": lambda: ElmanReference(Sized(9)),
@@ -43,6 +56,11 @@ MODELS = {
     "ngram-add-k": lambda: ngram(3, smoothing="add-k", k=0.5),
     "ngram-mle": lambda: ngram(2, smoothing="mle"),
     "ngram-unigram": lambda: ngram(1, discount_fallback=FALLBACK),
+    "rnn-elman": lambda: recurrent("elman"),
+    "rnn-gru": lambda: recurrent("gru", embedding=6),
+    "rnn-lstm": lambda: recurrent("lstm", 2, embedding=7),
+    "rnn-tied": lambda: recurrent("lstm", embedding=10, tied=True),
+    "rnn-clusters": lambda: recurrent("gru", 2, cutoffs=(5, 9)),
 }
 
 

@@ -30,6 +30,7 @@ __all__ = [
 CONTROLS = {code: ascii(chr(code))[1:-1] for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}
 
 REDRAW = 0.1  # seconds between two drawings of the bar
+SHORT = 30  # characters of a phase that leave room for all; after longer ones come rate, time left and what bar fits
 
 active_bar = None
 
@@ -143,22 +144,26 @@ class Bar:
             return
         now = time.monotonic()
         if self.bar is None or (total, unit) != self.measure:
-            self._open(total, unit)
+            self._open(done, total, unit)
         elif now - self.drawn < REDRAW:
             return
         self.drawn = now
-        self.bar.set_description(phase, refresh=False)
+        rate = "" if unit == "s" else " {rate_fmt},"
+        self.bar.bar_format = None if len(phase) < SHORT else "{desc}," + rate + " {remaining} left {bar}"
+        self.bar.set_description_str(phase, refresh=False)
         self.bar.update(done - self.bar.n)
         self.bar.refresh()
 
-    def _open(self, total, unit):
+    def _open(self, done, total, unit):
         from tqdm import tqdm
 
         global active_bar
         self._close()
         self.measure = total, unit
         unit = unit if unit == "B" else f" {unit}"
-        self.bar = active_bar = tqdm(total=total, unit=unit, unit_scale=True, leave=False, file=sys.stderr)
+        self.bar = active_bar = tqdm(
+            total=total, unit=unit, unit_scale=True, leave=False, file=sys.stderr, initial=done, delay=1e-9
+        )
 
     def _close(self):
         global active_bar

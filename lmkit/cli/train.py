@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import sys
@@ -13,6 +14,7 @@ from lmkit import registry
 from lmkit.cli import options, streams, terminal
 from lmkit.cli.options import Command, option
 from lmkit.cli.train_options import ngram_options, rnn_options
+from lmkit.errors import LmkitError
 
 EXAMPLES = """
 lmkit train corpus.txt
@@ -69,9 +71,20 @@ def train_on(context, resume, corpora, chosen, output, quiet) -> None:
     texts = streams.check_texts(corpora) if corpora else None
     from lmkit import api
 
+    if texts is None and terminal.is_terminal(sys.stdin) and was_piped(api, resume):
+        raise click.UsageError(
+            "the training that is resumed read the standard input: pipe the same text in, or name it"
+        )
     with terminal.compile_notice(quiet), terminal.Bar(quiet) as bar:
         model = api.resume(resume, texts, progress=bar, **chosen)
     report(model, resume, quiet)
+
+
+def was_piped(api, resume: str) -> bool:
+    """Whether the text of a training that was interrupted came by the standard input."""
+    with contextlib.suppress(LmkitError, KeyError, TypeError):  # a damaged checkpoint is told of when it is read
+        return any(corpus["name"] == "-" for corpus in api.info(resume + ".checkpoint")["training"]["corpora"])
+    return False
 
 
 def report(model, output: str, quiet: bool) -> None:
@@ -87,7 +100,7 @@ def given(context: click.Context, arch: str | None) -> dict:
     """Return the options that were given, under the names of `lmkit.api.train`.
 
     Those of another family than the architecture's are refused, or left out if they come from the environment. No
-    architecture: those from the command line only, of any.
+    architecture: those from the command line only, of any, and those that may change when a training is resumed.
     """
     of_family = {name: kind for kind in registry.ARCHITECTURES for name in option_names(kind)}
     own = option_names(arch) if arch else set(of_family)
@@ -96,7 +109,7 @@ def given(context: click.Context, arch: str | None) -> dict:
         source, name = context.get_parameter_source(parameter.name), parameter.name
         if source is ParameterSource.DEFAULT or name in ("corpora", "output", "arch", "quiet", "resume"):
             continue
-        if arch is None and source is ParameterSource.ENVIRONMENT:
+        if arch is None and source is ParameterSource.ENVIRONMENT and name not in ("threads", "checkpoint_every"):
             continue
         if name in of_family and name not in own:
             if source is ParameterSource.ENVIRONMENT:

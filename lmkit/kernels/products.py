@@ -329,9 +329,12 @@ def pack_transposed(panels, w, start, first, last):
     _, depth, width = panels.shape
     for p in range(first, last):
         n = min(width, w.shape[0] - p * width)
-        for k in range(depth):
-            row = panels[p, k]
+        for block in range(0, depth, width):  # a square at a time: rows of w lie on the same lines of the cache
+            end = min(block + width, depth)
             for j in range(n):
-                row[j] = w[p * width + j, start + k]
-            for j in range(n, width):
-                row[j] = 0
+                row = w[p * width + j, start + block : start + end]
+                for k in range(row.size):
+                    panels[p, block + k, j] = row[k]
+            for k in range(block, end):
+                for j in range(n, width):
+                    panels[p, k, j] = 0

@@ -7,10 +7,11 @@ Several streams share each pass.
 import numpy as np
 
 from lmkit.kernels import kernel, routine
-from lmkit.kernels.activations import exp_in_place, largest, tanh_to
+from lmkit.kernels.activations import REORDER, exp_in_place, largest, tanh_to
 from lmkit.kernels.products import multiply
 from lmkit.kernels.random import random_bits
 from lmkit.kernels.recurrent import gather_rows, gru_cell, lstm_cell, repeat_row
+from lmkit.kernels.softmax import scale_by
 
 __all__ = ["ELMAN", "GRU", "LSTM", "draw"]
 
@@ -19,7 +20,7 @@ NOBODY = -1  # the id where nothing may come
 
 
 @kernel
-def draw(ids, state, feed, cell, weights, hidden, layers, outputs, width, banned, keys, counters):
+def draw(ids, state, feed, cell, weights, hidden, layers, outputs, width, banned, keys, counters, sharpness):
     """Draw tokens one after the other, each from the distribution after those before it.
 
     Parameters
@@ -46,6 +47,9 @@ def draw(ids, state, feed, cell, weights, hidden, layers, outputs, width, banned
         Ids of the head that never come; the clusters have none.
     keys, counters : arrays of uint64, (n,)
         See `lmkit.uniforms`; the counters move on.
+    sharpness : float32
+        What logits are multiplied by: one over the temperature. 1 where there are clusters, which have no other exact
+        way.
     """
     _, count, _, streams, padded = state.shape
     gates = 1 if cell == ELMAN else 3 if cell == GRU else 4
@@ -65,7 +69,7 @@ def draw(ids, state, feed, cell, weights, hidden, layers, outputs, width, banned
         panels = weights[w : w + head_columns * hidden].reshape(head_columns // width, hidden, width)
         multiply(logits[:, :head_columns], top[:, :hidden], panels)
         for i in range(streams):
-            token = roll(logits[i, :head_columns], banned, keys[i], counters, i)
+            token = roll(logits[i, :head_columns], banned, keys[i], counters, i, sharpness)
             if token >= outputs[0, 0]:  # an entry of the head that stands for a cluster
                 first, columns, depth, w, bias, projection, size = outputs[token - outputs[0, 0] + 1]
                 projected[:] = 0
@@ -74,7 +78,7 @@ def draw(ids, state, feed, cell, weights, hidden, layers, outputs, width, banned
                 copy(logits[i, :columns], weights[bias : bias + columns])
                 panels = weights[w : w + columns * depth].reshape(columns // width, depth, width)
                 multiply(logits[i : i + 1, :columns], projected[:, :depth], panels)
-                token = first + roll(logits[i, :columns], nobody, keys[i], counters, i)
+                token = first + roll(logits[i, :columns], nobody, keys[i], counters, i, sharpness)
             ids[i, t] = token
         for i in range(streams):
             if ids[i, t] == NOBODY:
@@ -124,18 +128,18 @@ def add_row(target, source):
 
 
 @routine
-def roll(logits, banned, key, counters, stream):
+def roll(logits, banned, key, counters, stream, sharpness):
     """Turn a row of logits into weights and return an id with the probability of its share; NOBODY if all are zero.
 
     Inversion of the cumulated weights (Devroye 1986, section III.2), with the stream's next uniform number.
     """
+    if sharpness != 1:
+        scale_by(logits, sharpness)
     exp_in_place(logits, largest(logits))
     for j in range(banned.size):
         if banned[j] < logits.size:
             logits[banned[j]] = 0
-    total = 0.0
-    for j in range(logits.size):
-        total += np.float64(logits[j])
+    total = exact_total(logits)
     counters[stream] += np.uint64(1)
     uniform = np.float64(random_bits(key, counters[stream]) >> np.uint64(11)) * 2.0**-53
     goal, sum_, last = uniform * total, 0.0, NOBODY
@@ -147,3 +151,12 @@ def roll(logits, banned, key, counters, stream):
             if sum_ > goal:
                 break
     return last
+
+
+@routine(fastmath=REORDER)
+def exact_total(x):
+    """Return the sum of float32 numbers in float64."""
+    sum_ = 0.0
+    for j in range(x.size):
+        sum_ += np.float64(x[j])
+    return sum_

@@ -19,6 +19,13 @@ def log_of_total(row):
     return math.log(total(row)), top
 
 
+@routine
+def block_size(rows):
+    """Return into how many rows at a time, at most SPAN, so many rows fall evenly."""
+    blocks = max(1, (rows + SPAN - 1) // SPAN)
+    return max(1, (rows + blocks - 1) // blocks)
+
+
 @kernel
 def softmax_losses(losses, h, w, bias, targets, logits):
     """losses[r] = -log p(targets[r]), p = softmax(W h_r + b).
@@ -32,8 +39,9 @@ def softmax_losses(losses, h, w, bias, targets, logits):
     targets : array of int32, (R,)
     logits : array (SPAN or more, panels * width) to work in
     """
-    for first in range(0, targets.size, SPAN):
-        rows = min(SPAN, targets.size - first)
+    step = block_size(targets.size)
+    for first in range(0, targets.size, step):
+        rows = min(step, targets.size - first)
         block = logits[:rows]
         repeat_row(block, bias)
         multiply(block[:, :], h[first : first + rows, : w.shape[1]], w)
@@ -56,8 +64,9 @@ def softmax_backward(losses, dh, dw, db, h, w, w_t, bias, targets, logits, scrat
     w_t : the transpose of w, packed
     scratch : for `add_outer`
     """
-    for first in range(0, targets.size, SPAN):
-        rows = min(SPAN, targets.size - first)
+    step = block_size(targets.size)
+    for first in range(0, targets.size, step):
+        rows = min(step, targets.size - first)
         block = logits[:rows]
         repeat_row(block, bias)
         multiply(block[:, :], h[first : first + rows, : w.shape[1]], w)
@@ -93,6 +102,5 @@ def log_softmax(logits, h, w, bias, work):
         for j in range(row.size):
             work[j] = row[j]
         log_sum, top = log_of_total(work)
-        shift = row.dtype.type(top + log_sum)
         for j in range(row.size):
-            row[j] -= shift
+            row[j] = (row[j] - top) - log_sum  # in this order: beside a huge logit the sum's logarithm is nothing

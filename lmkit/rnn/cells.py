@@ -65,11 +65,15 @@ class CellWeights:
         self.padded, hidden = network.padded, network.shape.hidden
         columns = self.gates * self.padded
         self.w = network.panels(hidden, columns)
-        self.w_t = network.panels(columns, hidden)
+        self.make_transposes(hidden, columns)
         if dense:
             depth = network.layout[prefix + "input"].rows
             self.w_x = network.panels(depth, columns)
             self.w_x_t = network.panels(columns, depth)
+
+    def make_transposes(self, hidden: int, columns: int) -> None:
+        """Make room for the transpose of the recurrent weights."""
+        self.w_t = self.network.panels(columns, hidden)
 
     def part(self, name: str, flat: np.ndarray | None = None) -> np.ndarray:
         """Return a part of this layer's weights, or of another array of their layout."""
@@ -180,12 +184,11 @@ class GRU(CellWeights):
         buffers.a = np.zeros((steps, streams, self.padded), buffers.h.dtype)
         return buffers
 
-    def __init__(self, network, prefix, dense):
-        super().__init__(network, prefix, dense)
+    def make_transposes(self, hidden, columns):
         self.both = 2 * self.padded  # columns of the two gates
-        self.w_gates, self.w_candidate = np.split(self.w, [self.both // network.width])
-        self.w_gates_t = network.panels(self.both, network.shape.hidden)
-        self.w_candidate_t = network.panels(self.padded, network.shape.hidden)
+        self.w_gates, self.w_candidate = np.split(self.w, [self.both // self.network.width])
+        self.w_gates_t = self.network.panels(self.both, hidden)
+        self.w_candidate_t = self.network.panels(self.padded, hidden)
 
     def transposing(self):
         w = self.part("recurrent")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
 from typing import Any
 
@@ -109,12 +110,14 @@ class Checkpoint:
         try:
             chosen, names = self.record["options"], {field.name for field in dataclasses.fields(RNNOptions)}
             self.options = RNNOptions(**{name: value for name, value in chosen.items() if name in names})
+            if chosen["arch"] != self.model.shape.arch:
+                raise ValueError(f"--arch is {chosen['arch']!r}, and the model is {self.model.shape.arch!r}")
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ModelError(f"{damaged} options make no sense ({error}); train anew") from None
         try:
-            self.shards = int(entry.pop("shards"))
-            self.progress = Progress(**entry)
-            _check_types(self.progress)
+            self.shards = entry["shards"]
+            self.progress = Progress(**{name: value for name, value in entry.items() if name != "shards"})
+            _check(self.progress)
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"{damaged} counters make no sense ({error}); train anew") from None
 
@@ -130,12 +133,10 @@ class Checkpoint:
         known = {field.name for field in dataclasses.fields(RNNOptions)}
         chosen = {name: getattr(self.options, name) for name in known if name != "threads"}
         options = RNNOptions(**{**chosen, **{name: value for name, value in expected.items() if name in known}})
-        before = {**self.record["options"], "valid": _valid(self.record["held_out"])}
         now = {**expected, **{name: getattr(options, name) for name in expected if name in known}}
         for name, value in now.items():
-            old = getattr(self.options, name) if name in known else before.get(name)
-            same = str(old) == str(value) if name == "valid" else old == value
-            if name not in FREE and not same:
+            old = getattr(self.options, name) if name in known else self.record["options"].get(name)
+            if name not in FREE and old != value:
                 raise OptionError(
                     f"--{name.replace('_', '-')} is {value}, and in the training that is resumed it is {old}; "
                     "leave it out, or train anew"
@@ -151,7 +152,9 @@ class Checkpoint:
             The checkpoint is damaged, or of another text.
         """
         layout, progress = trainer.network.layout, self.progress
-        if self.shards != len(trainer.shards) or not 0 <= progress.window < trainer.streams.windows:
+        windows = trainer.streams.windows
+        fits = progress.window < windows and progress.step == progress.epoch * windows + progress.window
+        if self.shards != len(trainer.shards) or not fits:
             raise ModelError(f"{self.path}: the checkpoint does not fit the text; train anew")
         for name, values in _arrays(trainer).items():
             values[:] = layout.flat(self.file.tensors, self.path, f"training.{name}.")
@@ -181,15 +184,19 @@ def load(output: str | os.PathLike) -> Checkpoint:
     return Checkpoint(path, storage.open_model_file(path))
 
 
-def _valid(held_out: Any) -> Any:
-    return held_out.get("file", held_out.get("share")) if isinstance(held_out, dict) else None
-
-
-def _check_types(progress: Progress) -> None:
-    for field in dataclasses.fields(Progress):
-        value = getattr(progress, field.name)
-        kinds = {"int": int, "float": (int, float), "float | None": (int, float, type(None))}.get(field.type, list)
-        if not isinstance(value, kinds) or isinstance(value, bool):
-            raise TypeError(f"{field.name} is {value!r}")
-        if isinstance(value, int) and value < 0:
-            raise ValueError(f"{field.name} is {value}")
+def _check(progress: Progress) -> None:
+    values = dataclasses.asdict(progress)
+    history = values.pop("history")
+    if progress.best_loss is None:
+        del values["best_loss"]
+    whole = [field.name for field in dataclasses.fields(Progress) if field.type == "int"]
+    for name, value in values.items():
+        if type(value) is not int and (name in whole or type(value) is not float):
+            raise TypeError(f"{name} is {value!r}")
+        if not 0 <= value < 2**63:  # nor is it one that is no number
+            raise ValueError(f"{name} is {value}")
+    if not isinstance(history, list) or not all(isinstance(record, dict) for record in history):
+        raise TypeError("the history is no list of records")
+    for record in history:
+        if not all(type(value) in (int, float) and math.isfinite(value) for value in record.values()):
+            raise ValueError(f"the history has the record {record}")

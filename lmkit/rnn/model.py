@@ -116,8 +116,17 @@ class RNNModel(LanguageModel):
     def _unloaded(self, shard: Shard) -> np.ndarray:
         return np.ascontiguousarray(shard.state.transpose(2, 0, 1, 3))
 
-    def draw(self, state: np.ndarray, t: int, uniforms: Uniforms, banned: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    @property
+    def tempers(self) -> bool:
+        """Clusters would have to be summed anew for each temperature; one softmax has its logits divided by it."""
+        return not self.network.output.clusters
+
+    def draw(
+        self, state: np.ndarray, t: int, uniforms: Uniforms, banned: np.ndarray, temperature: float = 1.0
+    ) -> tuple[np.ndarray, np.ndarray]:
         streams = len(state)
+        if temperature != 1 and not self.tempers:
+            raise ValueError("a factorised softmax is drawn from at temperature 1 only")
         if uniforms.keys.shape != (streams,) or uniforms.counters.shape != (streams,):
             raise ValueError(f"uniforms of shape {uniforms.keys.shape} do not go with a state of {streams} streams")
         self._checked(np.zeros((streams, 0), np.int32), state)
@@ -129,7 +138,7 @@ class RNNModel(LanguageModel):
         ids = np.empty((streams, t), np.int32)
         parts = np.array_split(np.arange(streams), max(1, min(self.threads, streams // COMPANY)))
         self._plan = self._plan or _Plan(self.network)
-        jobs = [(self._plan, state, ids, banned, uniforms, p[0], p[-1] + 1) for p in parts if p.size]
+        jobs = [(self._plan, state, ids, banned, uniforms, temperature, p[0], p[-1] + 1) for p in parts if p.size]
         states = in_threads(self.threads, _draw_part, jobs)
         if (ids < 0).any():
             raise LmkitError(IMPOSSIBLE)
@@ -179,7 +188,10 @@ class RNNModel(LanguageModel):
         ------
         ModelError
         """
-        text = TextLayer.from_tensors(file.tensors, file.metadata)
+        try:
+            text = TextLayer.from_tensors(file.tensors, file.metadata)
+        except ModelError as error:
+            raise ModelError(f"{file.name}: {error}") from None
         shape = _shape(file.metadata.get("config"), len(text.vocabulary), file.name)
         layout: Layout = shape.layout(Network.usual_width())
         return cls(text, shape, layout.flat(file.tensors, file.name), file.metadata)
@@ -241,13 +253,13 @@ class _Plan:
         return self.size - array.size
 
 
-def _draw_part(plan: _Plan, state, ids, banned, uniforms, first, last) -> np.ndarray:
+def _draw_part(plan: _Plan, state, ids, banned, uniforms, temperature, first, last) -> np.ndarray:
     """Draw for the streams `first` to `last`: write to ids, move the counters, return the states."""
     network, t = plan.network, ids.shape[1]
     part = np.empty((2, *state.shape[1:3], last - first, state.shape[3]), np.float32)
     part[0] = state[first:last].transpose(1, 2, 0, 3)
     recurrent_sampling.draw(
         ids[first:last], part, plan.feed, plan.cell, plan.weights, network.shape.hidden, plan.layers, plan.outputs,
-        network.width, banned, uniforms.keys[first:last], uniforms.counters[first:last],
+        network.width, banned, uniforms.keys[first:last], uniforms.counters[first:last], np.float32(1 / temperature),
     )  # fmt: skip
     return np.ascontiguousarray(part[t % 2].transpose(2, 0, 1, 3))

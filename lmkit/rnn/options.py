@@ -153,6 +153,8 @@ class RNNOptions:
             self._set("time_limit", seconds(self.time_limit, "--time-limit"))
         self._set("checkpoint_every", _interval(self.checkpoint_every))
         if self.clusters is not None:
+            if not isinstance(self.clusters, (list, tuple)) or not all(type(n) is int for n in self.clusters):
+                raise OptionError(f"--clusters is {self.clusters!r}; it takes whole numbers, such as 2000,10000")
             self._set("clusters", tuple(self.clusters))
 
     def _check_numbers(self):
@@ -179,6 +181,9 @@ class RNNOptions:
             value = getattr(self, name)
             if value is not None and not (isinstance(value, (int, float)) and fine(value)):
                 raise OptionError(f"{_flag(name)} is {value!r}; it must be a number {expected}")
+        for name in ("locked_dropout", "tie_weights"):
+            if not isinstance(getattr(self, name), bool):
+                raise OptionError(f"{_flag(name)} is {getattr(self, name)!r}; it must be true or false")
 
     def _check_together(self):
         if self.tie_weights:
@@ -227,13 +232,14 @@ def seconds(text: str | float, what: str) -> float:
 
 def _interval(value: Any) -> tuple[float, str]:
     """Return (number, "s" or "steps") of 30s, 10m or 500steps."""
-    if isinstance(value, (tuple, list)):
-        value = "{:g}{}".format(*value) if len(value) == 2 and isinstance(value[0], (int, float)) else value
-    found = re.fullmatch(r"\s*([0-9]+)\s*steps?\s*", str(value))
+    text = str(value)
+    if isinstance(value, (tuple, list)) and len(value) == 2:
+        text = "".join(f"{part:.17f}" if isinstance(part, float) else str(part) for part in value)
+    found = re.fullmatch(r"\s*([0-9]+)\s*steps?\s*", text)
     if found and int(found[1]) > 0:
         return int(found[1]), "steps"
     try:
-        return seconds(value, "--checkpoint-every"), "s"
+        return seconds(text, "--checkpoint-every"), "s"
     except OptionError:
         raise OptionError(f"--checkpoint-every is {value!r}; it takes 30s, 10m or 500steps") from None
 

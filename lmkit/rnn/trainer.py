@@ -29,6 +29,7 @@ __all__ = ["Diverged", "Progress", "Trainer"]
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Kingma and Ba (2015)
 HALF = 0.5  # by which `--decay plateau` lowers the learning rate
 LOST = 1.5  # a loss of so many times that of a uniform guess is no learning
+HOPELESS = 100.0  # nats: no text is so unlike another one
 
 
 class Diverged(LmkitError):
@@ -210,16 +211,16 @@ class Trainer:
         # Pascanu, Mikolov and Bengio (2013), algorithm 1
         shorten = number(min(1.0, options.clip / (norm + 1e-6)) if options.clip else 1.0)
         rate, t = self.learning_rate(), self.progress.step + 1
-        if options.optimizer == "sgd":
-            arguments = number(rate), number(options.momentum)
-            jobs = [(optimizers.sgd, flat, self.m, self.gradients[0], *p, shorten, *arguments) for p in parts]
-        else:
-            decay = rate * options.weight_decay if options.optimizer == "adamw" else 0.0
-            arguments = [
-                number(x) for x in (rate / (1 - BETA1**t), BETA1, BETA2, 1 / math.sqrt(1 - BETA2**t), EPSILON, decay)
-            ]
-            jobs = [(optimizers.adam, flat, self.m, self.v, self.gradients[0], *p, shorten, *arguments) for p in parts]
-        self._run(jobs)
+        decay = rate * options.weight_decay if options.optimizer == "adamw" else 0.0
+        with np.errstate(over="ignore"):  # a rate beyond all numbers: the next loss tells of it
+            if options.optimizer == "sgd":
+                numbers = [number(x) for x in (rate, options.momentum)]
+                update = optimizers.sgd, flat, self.m, self.gradients[0]
+            else:
+                corrected = rate / (1 - BETA1**t), BETA1, BETA2, 1 / math.sqrt(1 - BETA2**t)
+                numbers = [number(x) for x in (*corrected, EPSILON, decay)]
+                update = optimizers.adam, flat, self.m, self.v, self.gradients[0]
+        self._run([(*update, *part, shorten, *numbers) for part in parts])
 
     def _block_parts(self) -> list[tuple[int, int]]:
         cuts = [self.blocks * i // self.threads for i in range(self.threads + 1)]
@@ -257,6 +258,8 @@ class Trainer:
         }
         if self.held_out is not None:
             record["valid_loss"] = self.held_out_loss()
+        self._check_convergence(record)
+        if self.held_out is not None:
             self._judge(record["valid_loss"])
         else:
             self.best[:] = self.network.flat
@@ -283,10 +286,17 @@ class Trainer:
             total += float(losses[self.held_out.real(number, first, last)].sum(dtype=np.float64))
         return total
 
+    def _check_convergence(self, record: dict[str, Any]) -> None:
+        """A loss above that of a guess is lost, but a held-out text alone may be unlike all that was learnt."""
+        losses = {name: record[f"{name}_loss"] for name in ("train", "valid") if f"{name}_loss" in record}
+        guess = math.log(self.network.shape.vocabulary)
+        sane = all(loss < HOPELESS for loss in losses.values())  # and a number
+        if not sane or all(loss > LOST * guess for loss in losses.values()):
+            told = ", ".join(f"{name} {loss:.4g}" for name, loss in losses.items())
+            raise Diverged(f"the loss is {told} nats at step {self.progress.step}, and that of a guess {guess:.3g}")
+
     def _judge(self, loss: float) -> None:
         progress = self.progress
-        if not loss < LOST * math.log(self.network.shape.vocabulary):
-            raise Diverged(f"the validation loss is {loss:.4g} nats at step {progress.step}")
         if progress.best_loss is None or loss < progress.best_loss:
             progress.best_loss, progress.best_step, progress.without_gain = loss, progress.step, 0
             self.best[:] = self.network.flat

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import math
 import os
+import shlex
 import signal
 import threading
 import time
@@ -25,6 +26,7 @@ from lmkit.rnn.model import RNNModel
 from lmkit.rnn.network import Network, Shape
 from lmkit.rnn.options import RNNOptions, memory_limit
 from lmkit.rnn.trainer import Diverged, Trainer
+from lmkit.rnn.windows import fit
 from lmkit.text import TextLayer
 
 __all__ = ["check_memory", "shape_of", "train"]
@@ -55,8 +57,8 @@ def shape_of(arch: str, counts: np.ndarray, options: RNNOptions) -> Shape:
     return Shape(arch, size, options.layers, options.hidden, embedding, options.tie_weights, cutoffs)
 
 
-def check_memory(shape: Shape, options: RNNOptions) -> None:
-    """Refuse, before the work, a training that will not fit in memory.
+def check_memory(shape: Shape, options: RNNOptions, tokens: int) -> None:
+    """Refuse, before the work, a training on so many tokens that will not fit in memory.
 
     Raises
     ------
@@ -66,7 +68,8 @@ def check_memory(shape: Shape, options: RNNOptions) -> None:
     size, padded = shape.layout(products.WIDTH).size, math.ceil(shape.hidden / products.WIDTH) * products.WIDTH
     moments = 1 if options.optimizer == "sgd" else 2
     copies = 4 + moments + options.shards  # weights, best ones, packed and transposed; moments; gradients
-    rows = options.batch * options.bptt
+    streams, steps = fit(tokens, options.batch, options.bptt)
+    rows = streams * steps
     columns = shape.layers * (shape.cell.gates + 4) * padded + 2 * padded + 2 * shape.embedding
     logits = options.shards * min(rows, products.SPAN) * shape.vocabulary
     needed = FLOAT * (copies * size + rows * columns + logits)
@@ -75,7 +78,7 @@ def check_memory(shape: Shape, options: RNNOptions) -> None:
         raise OptionError(
             f"this network would need {_bytes(needed)} to train, and {_bytes(free)} are free: {size:,} weights x "
             f"{copies} copies x 4 bytes ({options.shards} of them gradients) = {_bytes(FLOAT * copies * size)}, and "
-            f"{options.batch} streams x {options.bptt} steps x {columns:,} numbers = {_bytes(FLOAT * rows * columns)}; "
+            f"{streams} streams x {steps} steps x {columns:,} numbers = {_bytes(FLOAT * rows * columns)}; "
             "choose a smaller --hidden, --layers, --batch, --bptt or --vocab-size"
         )
 
@@ -126,11 +129,13 @@ def train(
         Ctrl-C, after the checkpoint is written.
     """
     shape = resumed.model.shape if resumed else shape_of(arch, counts, options)
-    check_memory(shape, options)
     if len(split.ids) < 2:
-        raise OptionError(f"{len(split.ids)} tokens are left to learn from; give more text, or a smaller --valid")
+        raise OptionError(
+            f"too few tokens are left to learn from ({len(split.ids)}); give more text, or less to --valid"
+        )
+    check_memory(shape, options, len(split.ids))
+    compile_kernels(shape, options)
     with interruptible() as interrupted:
-        compile_kernels(shape, options)
         network = Network(shape)
         trainer = Trainer(network, split.ids, split.held_out, options)
         session = Session(trainer, text, split, {**record, "held_out": split.record}, output, progress, interrupted)
@@ -216,7 +221,7 @@ class Session:
             raise self._diverged(error) from None
 
     def model(self) -> RNNModel:
-        """Return the best model so far, with the record of the training so far."""
+        """Return the best model so far, the latest before the first validation, with the record of the training."""
         trainer, done = self.trainer, self.trainer.progress
         rate, characters = done.tokens_per_second, self.split.held_out_characters
         bits = None
@@ -235,7 +240,8 @@ class Session:
             "best_bits_per_character": bits,
             "history": done.history,
         }
-        return RNNModel(self.text, trainer.network.shape, trainer.best.copy(), {"training": record})
+        weights = trainer.best if done.history else trainer.network.flat
+        return RNNModel(self.text, trainer.network.shape, weights.copy(), {"training": record})
 
     def _after_step(self, trainer: Trainer, loss: float) -> None:
         self.smooth = loss if self.smooth is None else SMOOTH * self.smooth + (1 - SMOOTH) * loss
@@ -259,9 +265,11 @@ class Session:
         if self.path is None or not self.trainer.progress.step:
             raise Interrupted("Interrupted.")
         self._save()
+        output, path = (shlex.quote(os.fspath(name)) for name in (self.output, self.path))
+        piped = any(corpus["name"] == "-" for corpus in self.record["corpora"])
         raise Interrupted(
-            f"Interrupted at step {self.trainer.progress.step}. Go on with: lmkit train --resume {self.output}; "
-            f"or use the best model so far: -m {self.path}"
+            f"Interrupted at step {self.trainer.progress.step}. Go on with: lmkit train --resume {output}"
+            f"{' (and the same text piped in)' if piped else ''}; or use the best model so far: -m {path}"
         )
 
     def _diverged(self, error: Diverged) -> Diverged:
@@ -272,16 +280,16 @@ class Session:
         return Diverged(f"{found}. The best model, of step {done.best_step}, is {self.path}")
 
     def _report(self) -> None:
-        """Tell how far it is: a phase such as `epoch 3, 1.523 nats, 2.197 bits/character, best valid 1.612`."""
+        """Tell how far it is: a phase such as `epoch 3, 1.523 nats, 2.197 bits/char, best 1.612`."""
         if self.progress is None:
             return
         trainer, options, done = self.trainer, self.trainer.options, self.trainer.progress
         words = [f"epoch {done.epoch + 1 if done.window else max(done.epoch, 1)}", f"{self.smooth:.3f} nats"]
         if self.split.characters:
             bits = self.smooth / math.log(2) * len(self.split.ids) / self.split.characters
-            words.append(f"{bits:.3f} bits/character")
+            words.append(f"{bits:.3f} bits/char")
         if done.best_loss is not None:
-            words.append(f"best valid {done.best_loss:.3f}")
+            words.append(f"best {done.best_loss:.3f}")
         if options.time_limit is None:
             total = trainer.total_steps * trainer.streams.length * trainer.streams.count // trainer.streams.windows
             self.progress(", ".join(words), min(done.tokens, total), total, "tokens")

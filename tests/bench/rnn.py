@@ -99,16 +99,13 @@ def cost(name: str) -> float:
 
 def training(options: argparse.Namespace) -> None:
     """Full steps with Adam and clipping; x: to PyTorch's better number of threads in the same round."""
-    print(
-        "\ntraining: full steps; x: to the better PyTorch of the same round; then GFLOP/s, and their part of the rate"
-    )
+    print("\ntraining: x: to the better PyTorch of the same round; then GFLOP/s, and their share of the machine's rate")
     for together in TOGETHER:
         names = [name for name in together if name in options.cases]
         jobs = {f"rate {threads}": job("lmkit", "rate", threads=threads, seconds=1) for threads in THREADS}
         for name, side, threads in itertools.product(names, NAMES, THREADS):
-            jobs[f"{name} {side} {threads}"] = job(
-                side, "train", case=name, threads=threads, seconds=options.seconds
-            )  # fmt: skip
+            settings = {"case": name, "threads": threads, "seconds": options.seconds}
+            jobs[f"{name} {side} {threads}"] = job(side, "train", **settings)
         found = alternate(options.runs if names else 0, **jobs)
         for name in names:
             show_training(name, found)
@@ -120,21 +117,14 @@ def training(options: argparse.Namespace) -> None:
 def show_training(name: str, found: dict[str, list[dict]]) -> None:
     """Print the four lines of a network."""
     case, best = CASES[name], rates(found, *(f"{name} torch {threads}" for threads in THREADS))
-    print(
-        f"  {name}: batch {case.batch}, window {case.bptt}, V = {case.vocabulary}, {cost(name) / 1e6:.3f} MFLOP/token"
-    )
+    work = f"{cost(name) / 1e6:.3f} MFLOP/token"
+    print(f"  {name}: batch {case.batch}, window {case.bptt}, V = {case.vocabulary}, {work}")
     for side, threads in itertools.product(NAMES, THREADS):
         values = rates(found, f"{name} {side} {threads}")
         reached = [value * cost(name) / 1e9 for value in values]
         share = statistics.median(ratios(reached, rates(found, f"rate {threads}")))
         note = f"  {statistics.median(reached):7.1f} GFLOP/s  {share:.2f}"
-        show(
-            f"{NAMES[side]}, {threads} thread(s)",
-            [v / 1e3 for v in values],
-            "k tokens/s",
-            [b / 1e3 for b in best],
-            note,
-        )
+        show(f"{NAMES[side]}, {threads} thread(s)", kilo(values), "k tokens/s", kilo(best), note)
 
 
 def sampling(options: argparse.Namespace) -> None:
@@ -206,9 +196,7 @@ def busy_core() -> Iterator[None]:
 
 def start(options: argparse.Namespace) -> None:
     """From the command to the first loss on a terminal, with kernels to compile and with cached ones."""
-    print(
-        "\nstart: from `lmkit train --arch lstm --tokenizer char the-tide-mill.txt` to the first loss on the terminal"
-    )
+    print("\nstart: from the command `lmkit train --arch lstm --tokenizer char` to the first loss on the terminal")
     found: dict[str, list[float]] = {"nothing compiled yet (new NUMBA_CACHE_DIR)": [], "compiled before": []}
     for _ in range(options.runs):
         with tempfile.TemporaryDirectory() as folder:
@@ -245,9 +233,7 @@ def first_progress(folder: Path) -> float:
 
 def curve(options: argparse.Namespace) -> None:
     """Validation loss after so many minutes: for each limit a training of its own, whose schedule follows it."""
-    print(
-        f"\ncurve: {options.text.name}, LSTM, preset {options.preset}, best loss on the held-out 5 % in nats a character"
-    )
+    print(f"\ncurve: {options.text.name}, LSTM, preset {options.preset}: best validation loss, nats a character")
     print("  (time of training and validation; lmkit's compilation is left out, and PyTorch's start)")
     if not options.text.exists():
         print(f"  {options.text} is missing; name tinyshakespeare with --text")

@@ -82,7 +82,7 @@ def sample(case: str, streams: int, threads: int, seconds: float) -> dict:
     model = random_model(case)
     model.threads = threads
     state, uniforms = model.begin(streams), Uniforms.from_generator(np.random.default_rng(1), streams)
-    steps, banned = max(2000 // streams, 50), np.array([UNK], np.int32)
+    steps, banned = 2000 if streams == 1 else 100, np.array([UNK], np.int32)
 
     def draw():
         nonlocal state

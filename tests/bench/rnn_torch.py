@@ -198,7 +198,8 @@ def sample(case: str, streams: int, form: str, threads: int, seconds: float) -> 
     warnings.simplefilter("ignore")  # TorchScript is on its way out
     chosen = CASES[case]
     model = Model(chosen.shape(np.ones(chosen.vocabulary))).eval()
-    steps, function = max(1000 // streams, 20), draw_one if streams == 1 else draw_many
+    steps = 20 if form == "module" or streams > 1 else 200
+    function = draw_one if streams == 1 else draw_many
     function, arguments = torch.jit.script(function) if form == "script" else function, tensors(model, streams)
 
     def draw():
