@@ -10,6 +10,7 @@ import lmkit
 from lmkit import storage
 
 TEXT = "".join(VERSES[i % 5] + ("\n\n" if i % 3 == 2 else "\n") for i in range(60))
+PAIR = ("text", TEXT.encode())
 OPTIONS = {
     "arch": "lstm", "tokenizer": "char", "layers": 2, "hidden": 8, "dropout": 0.3, "batch": 8, "bptt": 10,
     "steps": 60, "validate_every": 10, "warmup": 5, "learning_rate": 0.02,
@@ -41,11 +42,11 @@ def crash():
     raise Crash
 
 
-def trained(output, texts=("text", TEXT.encode()), **options):
+def trained(output, texts=PAIR, **options):
     return lmkit.train(texts, output=output, **{**OPTIONS, **options})
 
 
-def interrupted(output, texts=("text", TEXT.encode()), at=25, action=ctrl_c, error=lmkit.Interrupted, **options):
+def interrupted(output, texts=PAIR, at=25, action=ctrl_c, error=lmkit.Interrupted, **options):
     """Stop a training after step `at`; return what was said. There is a checkpoint then."""
     with pytest.raises(error) as caught:
         trained(output, texts, progress=after_steps(at, action), **options)
@@ -53,7 +54,7 @@ def interrupted(output, texts=("text", TEXT.encode()), at=25, action=ctrl_c, err
 
 
 def contents(path):
-    """Return all that a model file holds, but for the seconds it took."""
+    """Return all that a model file holds, but for the seconds it took and how often it was saved."""
     file = storage.open_model_file(path)
     metadata = {**file.metadata, "training": without_seconds(file.metadata["training"])}
     del metadata["header_checksum"]
@@ -62,6 +63,7 @@ def contents(path):
 
 def without_seconds(record):
     record = {name: value for name, value in record.items() if "second" not in name}
+    record["options"] = {name: value for name, value in record["options"].items() if name != "checkpoint_every"}
     record["history"] = [{k: v for k, v in entry.items() if k != "seconds"} for entry in record["history"]]
     return record
 

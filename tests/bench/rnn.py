@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import functools
 import itertools
 import json
@@ -21,9 +22,11 @@ import os
 import platform
 import pty
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -211,6 +214,7 @@ def first_progress(folder: Path) -> float:
     text, model = ROOT / "corpora" / "the-tide-mill.txt", folder / "model.lmkit"
     command = [*LMKIT, "train", "--arch", "lstm", "--tokenizer", "char", "--epochs", "1", str(text), "-o", str(model)]
     terminal, end = pty.openpty()
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 120, 0, 0))  # without a width no bar is drawn
     started, seen = time.perf_counter(), b""
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=end,
@@ -218,7 +222,7 @@ def first_progress(folder: Path) -> float:
     )  # fmt: skip
     os.close(end)
     try:
-        while b" nats" not in seen:
+        while b" nats," not in seen:
             seen += os.read(terminal, 65536)
     except OSError:  # the other end is closed
         raise SystemExit(f"{' '.join(command)} showed no loss: {seen.decode()}") from None

@@ -69,6 +69,17 @@ class TestSameBits:
             lmkit.resume(tmp_path / "part")
             assert contents(tmp_path / "part") == contents(tmp_path / "whole"), steps
 
+    def test_stopped_between_the_model_and_the_end_of_its_checkpoint(self, tmp_path, corpus, monkeypatch):
+        trained(tmp_path / "whole", corpus)
+        with monkeypatch.context() as patch:
+            patch.setattr(checkpoint, "forget", lambda output: crash())
+            with pytest.raises(Crash):
+                trained(tmp_path / "part", corpus, checkpoint_every="7steps")
+        assert contents(tmp_path / "part") == contents(tmp_path / "whole")
+        lmkit.resume(tmp_path / "part")
+        assert contents(tmp_path / "part") == contents(tmp_path / "whole")
+        assert not (tmp_path / "part.checkpoint").exists()
+
     def test_several_texts_and_one_to_validate_on(self, tmp_path, corpus):
         (tmp_path / "held.txt").write_text(TEXT[::-1][:500])
         texts, options = [corpus, ("more", b"and more\n\n" * 9)], {"valid": tmp_path / "held.txt"}
@@ -119,9 +130,10 @@ class TestWhatItIs:
         )
 
     def test_it_comes_every_so_many_steps_or_seconds(self, output, corpus, monkeypatch):
+        saved = []
+        monkeypatch.setattr(checkpoint, "save", lambda path, trainer, model: saved.append(trainer.progress.step))
         for every, expected in (("7steps", [7, 14, 21, 28, 35, 42, 49, 56]), ("0.000001s", range(1, 60)), ("1d", [])):
-            saved = []
-            monkeypatch.setattr(checkpoint, "save", lambda path, trainer, model: saved.append(trainer.progress.step))
+            saved.clear()
             trained(output, corpus, checkpoint_every=every)
             assert saved == list(expected)
 
@@ -237,9 +249,9 @@ class TestResuming:
             lmkit.resume(output)
 
     def test_no_training_begins_over_one(self, output, corpus, stopped):
-        with unchanged(stopped, output):
-            with pytest.raises(OptionError, match=r"checkpoint is there.*--resume .*remove it, or choose another -o"):
-                trained(output, corpus)
+        told = r"checkpoint is there.*--resume .*remove it, or choose another -o"
+        with unchanged(stopped, output), pytest.raises(OptionError, match=told):
+            trained(output, corpus)
         lmkit.train(corpus, smoothing="mle", output=output)  # has no checkpoints
 
 
@@ -307,8 +319,9 @@ DAMAGES = {
     **{
         f"{name} = {value!r}": put(value, "checkpoint", name)
         for name, value in [
-            ("step", -1), ("step", 26), ("step", 10**400), ("step", 2.5), ("step", "25"), ("step", None), ("step", True),
-            ("step", ...), ("epoch", 1), ("epoch", 10**9), ("window", -1), ("window", 24), ("window", 33), ("window", 10**9),
+            ("step", -1), ("step", 26), ("step", 10**400), ("step", 2.5), ("step", "25"), ("step", None),
+            ("step", True), ("step", ...), ("epoch", 1), ("epoch", 10**9), ("window", -1), ("window", 24),
+            ("window", 33), ("window", 10**9),
             ("tokens", -5), ("tokens", NAN), ("seconds", NAN), ("seconds", -1.0), ("seconds", INFINITE),
             ("seconds", "1"), ("step_seconds", []), ("best_loss", NAN), ("best_loss", "low"), ("best_loss", -1.0),
             ("best_step", None), ("without_gain", -1), ("rate_factor", INFINITE), ("rate_factor", None),
@@ -323,7 +336,8 @@ DAMAGES = {
         for name, value in [
             ("hidden", "8"), ("hidden", []), ("layers", 0), ("dropout", "much"), ("dropout", NAN),
             ("locked_dropout", "yes"), ("tie_weights", 1), ("clusters", 5), ("clusters", ["a"]), ("seed", -1),
-            ("optimizer", []), ("batch", 7), ("batch", 2.0), ("shards", 3), ("learning_rate", {}), ("time_limit", {}), ("steps", "many"), ("preset", None),
+            ("optimizer", []), ("batch", 7), ("batch", 2.0), ("shards", 3), ("learning_rate", {}),
+            ("time_limit", {}), ("steps", "many"), ("preset", None),
             ("checkpoint_every", {}), ("checkpoint_every", [1]), ("arch", "gru"), ("arch", "ngram"), ("arch", ...),
             ("arch", []), ("encoding", ...), ("encoding", 5), ("errors", None),
         ]

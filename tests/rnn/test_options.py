@@ -17,13 +17,17 @@ def test_durations(text, value):
 
 @pytest.mark.parametrize("text", ["", "ten", "-5s", "0", "5 weeks", "1e9x", "nan", "inf", "s"])
 def test_no_durations(text):
-    with pytest.raises(OptionError, match="--time-limit is .*90s, 10m or 2h"):
+    with pytest.raises(OptionError, match=r"--time-limit is .*90s, 10m or 2h"):
         seconds(text, "--time-limit")
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("30s", (30, "s")), ("500steps", (500, "steps")), ("1 step", (1, "steps")), ("5m", (300, "s"))]
-)
+    ("text", "value"),
+    [
+        ("30s", (30, "s")), ("500steps", (500, "steps")), ("1 step", (1, "steps")), ("5m", (300, "s")),
+        ("1000000steps", (10**6, "steps")), ("12345678s", (12345678, "s")), ("0.00001s", (1e-5, "s")),
+    ],
+)  # fmt: skip
 def test_checkpoint_intervals(text, value):
     options = RNNOptions(checkpoint_every=text)
     assert options.checkpoint_every == value

@@ -8,7 +8,19 @@ import time
 
 import numpy as np
 import pytest
-from trainings import OPTIONS, TEXT, after_steps, contents, crash, ctrl_c, interrupted, trained, without_seconds
+from trainings import (
+    OPTIONS,
+    PAIR,
+    TEXT,
+    Crash,
+    after_steps,
+    contents,
+    crash,
+    ctrl_c,
+    interrupted,
+    trained,
+    without_seconds,
+)
 
 import lmkit
 from lmkit.errors import OptionError
@@ -16,7 +28,6 @@ from lmkit.rnn import training
 from lmkit.rnn.options import RNNOptions
 from lmkit.rnn.trainer import Diverged, Trainer
 
-PAIR = ("text", TEXT.encode())
 WILD = {"learning_rate": 1e20, "optimizer": "sgd", "clip": 0, "warmup": 0, "dropout": 0.0}
 
 
@@ -108,12 +119,13 @@ class TestRecord:
         assert record["tokens_trained"] / record["tokens_per_second"] < record["training_seconds"] - 5.9 * 0.05
 
     def test_the_loss_is_what_the_model_says_of_the_held_out_text(self):
-        """Read in eight streams from zero states and in one that goes on: nearly the same."""
-        model = trained(None, steps=200, validate_every=50, valid=0.2, dropout=0.0)
+        """Read in two streams from zero states and in one that goes on: nearly the same."""
+        options = {"steps": 300, "batch": 2, "learning_rate": 0.06, "validate_every": 50, "dropout": 0.0}
+        model = trained(None, valid=0.2, **options)
         record, first = model.metadata["training"], model.metadata["training"]["held_out"]["first_token"]
         ids = model.text.encode_text(TEXT).ids
         log_p = model.score(model.begin(), ids[None, :])[0][0, first:]
-        assert record["best_loss"] < 2.4 and -log_p.mean() == pytest.approx(record["best_loss"], abs=0.05)
+        assert record["best_loss"] < 2 and -log_p.mean() == pytest.approx(record["best_loss"], abs=0.05)
         characters = len(model.text.decode(ids[first:]))
         bits = -log_p.sum() / math.log(2) / characters
         assert record["best_bits_per_character"] == pytest.approx(bits, rel=0.03)
@@ -332,6 +344,5 @@ class TestOptions:
         assert (tmp_path / "m.checkpoint").read_text() == "of someone else"
 
     def test_a_callback_that_fails_is_heard(self):
-        with pytest.raises(BaseException, match="^$") as caught:
+        with pytest.raises(Crash):
             trained(None, progress=after_steps(3, crash))
-        assert type(caught.value).__name__ == "Crash"
