@@ -1,10 +1,13 @@
 """Families that share no code keep one contract: the slow models of `reference.py`, and the n-gram models."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 from contract import CHECKS, chi_square_is_fine
 from reference import ElmanReference, NGramReference
 
+from lmkit.kernels import products
 from lmkit.model import EOS
 from lmkit.ngram.model import train
 from lmkit.ngram.options import NGramOptions
@@ -33,15 +36,21 @@ def ngram(order, **options):
     return train(ids, np.bincount(ids, minlength=9), layer, NGramOptions(order=order, **options))
 
 
-def recurrent(arch, layers=1, **shape):
+def recurrent(arch, layers=1, tokens="abcdefghij", **shape):
     """A network with random weights, far from uniform."""
-    layer = TextLayer(TextSettings("whitespace"), Vocabulary.from_tokens("abcdefghij"))
-    made = Shape(arch, 13, layers, 10, **shape)
+    layer = TextLayer(TextSettings("whitespace"), Vocabulary.from_tokens(tokens))
+    made = Shape(arch, 3 + len(tokens), layers, 10, **shape)
     layout, rng = made.layout(Network.usual_width()), np.random.default_rng(3)
     flat = np.zeros(layout.size, np.float32)
     for part in layout.parts.values():
         part.true(flat)[:] = rng.normal(0, 0.7, part.true(flat).shape)
     return RNNModel(layer, made, flat)
+
+
+def plain(arch, layers=1, **shape):
+    """The same, and all its products are plain loops: what a processor has whose vectors are not known."""
+    with mock.patch.object(products, "VECTORS", False):
+        return recurrent(arch, layers, **shape)
 
 
 FALLBACK = (0.5, 1, 1.5)
@@ -61,6 +70,7 @@ MODELS = {
     "rnn-lstm": lambda: recurrent("lstm", 2, embedding=7),
     "rnn-tied": lambda: recurrent("lstm", embedding=10, tied=True),
     "rnn-clusters": lambda: recurrent("gru", 2, cutoffs=(5, 9)),
+    "rnn-plain": lambda: plain("lstm", 2, embedding=7, cutoffs=(5, 9)),
 }
 
 

@@ -16,7 +16,7 @@ from lmkit.kernels.softmax import scale_by
 __all__ = ["ELMAN", "GRU", "LSTM", "draw"]
 
 ELMAN, GRU, LSTM = range(3)
-NOBODY = -1  # the id where nothing may come
+NOBODY = -1  # the id where weights are no numbers
 
 
 @kernel
@@ -26,7 +26,7 @@ def draw(ids, state, feed, cell, weights, hidden, layers, outputs, width, banned
     Parameters
     ----------
     ids : array of int32, (n, T)
-        What is drawn; NOBODY and all after it where nothing but what is banned may come.
+        What is drawn; NOBODY and all after it where what is no number leaves nothing to draw from.
     state : array (2, layers, parts, n, P)
         state[0] is where the streams are; what is drawn is fed, and they end in state[T % 2].
     feed : array (V, columns)
@@ -38,13 +38,14 @@ def draw(ids, state, feed, cell, weights, hidden, layers, outputs, width, banned
     hidden : int
     layers : array of int64, (layers, 5)
         Depth of a dense input, 0 for one-hot; places in `weights` of W_x, W_h, b and the GRU's b_hn.
-    outputs : array of int64, (1 + clusters, 7)
-        For the head and each cluster: the first id, number of columns, depth; places of W, b and the projection, and
-        the projection's columns (0: there is none).
+    outputs : array of int64, (1 + clusters, 8)
+        For the head and each cluster: the first id (of the head, the first entry that stands for a cluster), number of
+        columns, depth; places of W, b and the projection, the projection's columns (0: there is none); and how many of
+        the columns are entries: no other may come, whatever its number.
     width : int
         Of a panel.
     banned : array of int32
-        Ids of the head that never come; the clusters have none.
+        Entries of the head that never come, not all of them; the clusters have none.
     keys, counters : arrays of uint64, (n,)
         See `lmkit.uniforms`; the counters move on.
     sharpness : float32
@@ -63,22 +64,23 @@ def draw(ids, state, feed, cell, weights, hidden, layers, outputs, width, banned
     for t in range(ids.shape[1]):
         now, after = t % 2, (t + 1) % 2
         top = state[now, count - 1, 0]
-        head_columns, w, bias = outputs[0, 1], outputs[0, 3], outputs[0, 4]
+        head_columns, w, bias, entries = outputs[0, 1], outputs[0, 3], outputs[0, 4], outputs[0, 7]
         for i in range(streams):
             copy(logits[i, :head_columns], weights[bias : bias + head_columns])
         panels = weights[w : w + head_columns * hidden].reshape(head_columns // width, hidden, width)
         multiply(logits[:, :head_columns], top[:, :hidden], panels)
         for i in range(streams):
-            token = roll(logits[i, :head_columns], banned, keys[i], counters, i, sharpness)
+            token = roll(logits[i, :entries], banned, keys[i], counters, i, sharpness)
             if token >= outputs[0, 0]:  # an entry of the head that stands for a cluster
-                first, columns, depth, w, bias, projection, size = outputs[token - outputs[0, 0] + 1]
+                first, columns, depth, w, bias, projection, size, inside = outputs[token - outputs[0, 0] + 1]
                 projected[:] = 0
                 panels = weights[projection : projection + size * hidden].reshape(size // width, hidden, width)
                 multiply(projected[:, :size], top[i : i + 1, :hidden], panels)
                 copy(logits[i, :columns], weights[bias : bias + columns])
                 panels = weights[w : w + columns * depth].reshape(columns // width, depth, width)
                 multiply(logits[i : i + 1, :columns], projected[:, :depth], panels)
-                token = first + roll(logits[i, :columns], nobody, keys[i], counters, i, sharpness)
+                token = roll(logits[i, :inside], nobody, keys[i], counters, i, sharpness)
+                token = token if token == NOBODY else first + token
             ids[i, t] = token
         for i in range(streams):
             if ids[i, t] == NOBODY:
@@ -129,16 +131,16 @@ def add_row(target, source):
 
 @routine
 def roll(logits, banned, key, counters, stream, sharpness):
-    """Turn a row of logits into weights and return an id with the probability of its share; NOBODY if all are zero.
+    """Turn a row of logits into weights and return an id with the probability of its share; NOBODY if there is none.
 
-    Inversion of the cumulated weights (Devroye 1986, section III.2), with the stream's next uniform number.
+    Inversion of the cumulated weights (Devroye 1986, section III.2), with the stream's next uniform number. Bans come
+    before the largest logit is looked for: one that is far above the others would leave them nothing.
     """
     if sharpness != 1:
         scale_by(logits, sharpness)
-    exp_in_place(logits, largest(logits))
     for j in range(banned.size):
-        if banned[j] < logits.size:
-            logits[banned[j]] = 0
+        logits[banned[j]] = -np.inf
+    exp_in_place(logits, largest(logits))
     total = exact_total(logits)
     counters[stream] += np.uint64(1)
     uniform = np.float64(random_bits(key, counters[stream]) >> np.uint64(11)) * 2.0**-53

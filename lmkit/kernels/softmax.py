@@ -79,10 +79,10 @@ def softmax_backward(losses, dh, dw, db, h, w, w_t, bias, targets, logits, scrat
             row[target] -= share
             add(db, row[: db.size])
         multiply(dh[first : first + rows, :], block[:, : w_t.shape[1]], w_t)
+        inputs, outputs = h[first : first + rows, : w.shape[1]], block[:, : dw.shape[1]]
         if tied:
-            add_outer(dw[:, :], block[:, : dw.shape[0]], h[first : first + rows, : dw.shape[1]], scratch)
-        else:
-            add_outer(dw[:, :], h[first : first + rows, : dw.shape[0]], block[:, : dw.shape[1]], scratch)
+            inputs, outputs = block[:, : dw.shape[0]], h[first : first + rows, : dw.shape[1]]
+        add_outer(dw[:, :], inputs, outputs, scratch)  # called once: each call is compiled again
 
 
 @routine

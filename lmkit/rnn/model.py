@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import reprlib
 
 import numpy as np
 
@@ -21,7 +22,9 @@ __all__ = ["RNNModel"]
 
 ROWS = 4096  # steps times streams that are scored at once
 COMPANY = 12  # streams a thread draws at least: they share each pass over the weights
+MOST_CLUSTERS = 15
 IMPOSSIBLE = "nothing can be drawn: the model knows no token but <unk>; --allow-unk lets it come"
+NO_NUMBER = "nothing can be drawn: the model's weights or the state hold what is no number; train the model anew"
 
 
 class RNNModel(LanguageModel):
@@ -66,10 +69,12 @@ class RNNModel(LanguageModel):
         return np.repeat(self.advance(zero, np.array([EOS], np.int32)), n, axis=0)
 
     def log_probs(self, state: np.ndarray) -> np.ndarray:
-        return self.network.output.log_probs(np.ascontiguousarray(state[:, -1, 0]))
+        self._check_state(state)
+        h = np.array(state[:, -1, 0], order="C")  # a copy: for read-only memory kernels would be compiled again
+        return self.network.output.log_probs(h)
 
     def advance(self, state: np.ndarray, ids: np.ndarray) -> np.ndarray:
-        ids = self._checked(np.asarray(ids)[:, None], state)
+        ids = self._checked(np.asarray(ids)[..., None], state)
         return self._shard(state, 1, ids)[1]
 
     def score(self, state: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -129,10 +134,12 @@ class RNNModel(LanguageModel):
             raise ValueError("a factorised softmax is drawn from at temperature 1 only")
         if uniforms.keys.shape != (streams,) or uniforms.counters.shape != (streams,):
             raise ValueError(f"uniforms of shape {uniforms.keys.shape} do not go with a state of {streams} streams")
-        self._checked(np.zeros((streams, 0), np.int32), state)
+        self._check_state(state)
         banned = np.unique(np.append(np.asarray(banned, np.int32), np.int32(BOS)))
         if banned[0] < 0 or banned[-1] >= self.vocabulary_size:
             raise ValueError(f"banned ids go from {banned[0]} to {banned[-1]}: not all are of the vocabulary")
+        if len(banned) == self.vocabulary_size:
+            raise LmkitError(IMPOSSIBLE)
         if banned[-1] >= self.network.output.ends[1]:
             return self._draw_from_rows(state, t, uniforms, banned)
         ids = np.empty((streams, t), np.int32)
@@ -141,18 +148,18 @@ class RNNModel(LanguageModel):
         jobs = [(self._plan, state, ids, banned, uniforms, temperature, p[0], p[-1] + 1) for p in parts if p.size]
         states = in_threads(self.threads, _draw_part, jobs)
         if (ids < 0).any():
-            raise LmkitError(IMPOSSIBLE)
+            raise LmkitError(NO_NUMBER)
         return ids, np.concatenate(states) if states else state.copy()
 
     def _draw_from_rows(self, state, t, uniforms, banned):
         """Draw with bans inside the clusters of a factorised softmax, from whole rows."""
         ids = np.empty((len(state), t), np.int32)
         for i in range(t):
-            rows = np.exp(self.log_probs(state).astype(np.float64))
-            rows[:, banned] = 0
-            cumulative = np.cumsum(rows, axis=1)
-            if not cumulative[:, -1].all():
-                raise LmkitError(IMPOSSIBLE)
+            rows = self.log_probs(state).astype(np.float64)
+            rows[:, banned] = -np.inf
+            cumulative = np.cumsum(np.exp(rows - rows.max(axis=1, keepdims=True)), axis=1)
+            if not (cumulative[:, -1] > 0).all():
+                raise LmkitError(NO_NUMBER)
             goals = uniforms.floats() * cumulative[:, -1]
             ids[:, i] = [np.searchsorted(c, g, side="right") for c, g in zip(cumulative, goals, strict=True)]
             state = self.advance(state, ids[:, i])
@@ -160,15 +167,18 @@ class RNNModel(LanguageModel):
 
     def _checked(self, ids: np.ndarray, state: np.ndarray) -> np.ndarray:
         """Kernels trust their arrays, so callers' are checked; return ids as int32."""
+        self._check_state(state)
         ids = np.asarray(ids)
-        shape = (self.shape.layers, self.shape.cell.state_parts, self.network.padded)
-        if state.ndim != 4 or state.shape[1:] != shape or state.dtype != np.float32:
-            raise ValueError(f"a state of {state.dtype} {state.shape} is none of this model: float32 (n, *{shape})")
         if ids.ndim != 2 or len(ids) != len(state):
             raise ValueError(f"ids of shape {ids.shape} do not go with a state of {len(state)} streams")
         if ids.size and not 0 <= ids.min() <= ids.max() < self.vocabulary_size:
             raise ValueError(f"ids go from {ids.min()} to {ids.max()}; the vocabulary has {self.vocabulary_size}")
         return np.ascontiguousarray(ids, np.int32)
+
+    def _check_state(self, state: np.ndarray) -> None:
+        shape = (self.shape.layers, self.shape.cell.state_parts, self.network.padded)
+        if state.ndim != 4 or state.shape[1:] != shape or state.dtype != np.float32:
+            raise ValueError(f"a state of {state.dtype} {state.shape} is none of this model: float32 (n, *{shape})")
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return all arrays of the model, for its file."""
@@ -199,20 +209,32 @@ class RNNModel(LanguageModel):
 
 def _shape(config, vocabulary: int, name: str) -> Shape:
     """Return the shape that a file's settings describe."""
-    try:
-        arch, tied, cutoffs = config["arch"], config["tied"], config["cutoffs"]
-        layers, hidden, embedding = config["layers"], config["hidden"], config["embedding"]
-        numbers = [layers, hidden, embedding, *cutoffs]
-        sane = arch in ARCHITECTURES and type(tied) is bool and all(type(n) is int for n in numbers)
-        sane = sane and 1 <= layers <= MOST_LAYERS and 1 <= hidden <= LARGEST and 0 <= embedding <= LARGEST
-        ends = [3, *cutoffs, vocabulary]
-        sane = sane and len(cutoffs) < 16 and all(a < b for a, b in itertools.pairwise(ends))
-        sane = sane and not (tied and (embedding != hidden or cutoffs))
-    except (TypeError, KeyError):
-        sane = False
-    if not sane:
-        raise ModelError(f"{name}: its settings are not those of a recurrent model; train it anew")
-    return Shape(arch, vocabulary, layers, hidden, embedding, tied, tuple(cutoffs))
+    config = config if isinstance(config, dict) else {}
+    shape = {key: config.get(key) for key in ("arch", "layers", "hidden", "embedding", "tied", "cutoffs")}
+    embedding, tied, cutoffs = shape["embedding"], shape["tied"], shape["cutoffs"]
+    sane = {
+        "arch": shape["arch"] in ARCHITECTURES,
+        "layers": _within(shape["layers"], 1, MOST_LAYERS),
+        "hidden": _within(shape["hidden"], 1, LARGEST),
+        "embedding": _within(embedding, 0, LARGEST),
+        "cutoffs": isinstance(cutoffs, list) and len(cutoffs) <= MOST_CLUSTERS and _fit(cutoffs, vocabulary),
+        "tied": tied is False or (tied is True and embedding == shape["hidden"] and cutoffs == []),
+    }
+    for key, fine in sane.items():
+        if not fine:
+            found = f"is {reprlib.repr(shape[key])}" if key in config else "is missing"
+            raise ModelError(f"{name}: its settings are not those of a recurrent model ({key} {found}); train it anew")
+    return Shape(**{**shape, "vocabulary": vocabulary, "cutoffs": tuple(cutoffs)})
+
+
+def _within(value, least: int, most: int) -> bool:
+    return type(value) is int and least <= value <= most
+
+
+def _fit(cutoffs: list, vocabulary: int) -> bool:
+    """Return whether clusters can begin there: after the reserved tokens, none of them empty."""
+    numbers = all(type(cutoff) is int for cutoff in cutoffs)
+    return not cutoffs or (numbers and all(a < b for a, b in itertools.pairwise([3, *cutoffs, vocabulary])))
 
 
 class _Plan:
@@ -233,12 +255,12 @@ class _Plan:
                 self._place(cell.part("recurrent_bias")) if gru else 0,
             )
         output = network.output
-        self.outputs = np.zeros((1 + len(output.clusters), 7), np.int64)
+        self.outputs = np.zeros((1 + len(output.clusters), 8), np.int64)
         for k, softmax in enumerate([output.head, *output.clusters]):
             panels = output.projections[k - 1] if k else np.empty((0, 0, network.width), np.float32)
             self.outputs[k] = (
                 output.ends[k] if k else output.ends[1], softmax.columns, softmax.depth, self._place(softmax.w),
-                self._place(softmax.shut), self._place(panels), len(panels) * network.width,
+                self._place(softmax.shut), self._place(panels), len(panels) * network.width, softmax.size,
             )  # fmt: skip
         self.weights = np.concatenate(self.pieces)
         self.feed = network.view("embedding" if shape.embedding else "layer0.input")

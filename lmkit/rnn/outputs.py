@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Output", "output_parts"]
 
 SHRINK = 2  # each cluster's projection has so many times fewer numbers than the one before it
-NEVER = -1e30  # the logit of what cannot come: e to it is 0
+NEVER = -3e38  # the logit of what cannot come: below all that huge weights give, and e to it is 0
 
 
 def bounds(shape: Shape) -> list[int]:

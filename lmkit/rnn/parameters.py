@@ -117,7 +117,9 @@ class Layout:
             found = tensors.get(prefix + name)
             if found is None or found.shape != part.shape or found.dtype != dtype:
                 what = "is missing" if found is None else f"is {found.dtype} {list(found.shape)}"
-                raise ModelError(f"{file}: tensor {prefix}{name} {what}; expected {np.dtype(dtype)} {list(part.shape)}")
+                raise ModelError(
+                    f"{file}: tensor {prefix}{name} {what}; expected {np.dtype(dtype)} {list(part.shape)}; train anew"
+                )
             if not (np.abs(found) <= LARGEST).all():
                 raise ModelError(
                     f"{file}: tensor {prefix}{name} holds what is no number, or one over {LARGEST:g}; train anew"

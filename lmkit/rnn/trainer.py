@@ -272,7 +272,7 @@ class Trainer:
 
     def held_out_loss(self) -> float:
         """Return the mean loss on the held-out text, nats a token, read in parallel streams from zero states."""
-        self._run(self.network.packing(training=True))
+        self._run(self.network.packing(training=False))
         sums = self._run([
             (self._read, reader, *part) for reader, part in zip(self.readers, self.held_out_parts, strict=True)
         ])  # fmt: skip

@@ -84,8 +84,9 @@ def check_memory(shape: Shape, options: RNNOptions, tokens: int) -> None:
 
 
 def _bytes(n: float) -> str:
-    unit = next(u for u in ("kB", "MB", "GB", "TB", "PB", "EB") if n < 1000 ** ("kMGTPE".index(u[0]) + 2) or u == "EB")
-    return f"{n / 1000 ** ('kMGTPE'.index(unit[0]) + 1):.3g} {unit}"
+    units = ["kB", "MB", "GB", "TB", "PB", "EB"]
+    power = min(max(int(math.log10(max(n, 1)) // 3), 1), len(units))
+    return f"{n / 1000**power:.3g} {units[power - 1]}"
 
 
 def train(
