@@ -75,7 +75,7 @@ rnn_options = together(
     network(
         "--preset", type=click.Choice(list(PRESETS)), default="small",
         help="Sizes and lengths that go together. tiny: 1 layer of 256, 2000 steps (a minute on two cores, validation "
-        "loss 1.47 on tinyshakespeare); small: 2 of 256, 9000 steps (ten minutes, 1.38); medium: 2 of 512, 10000 "
+        "loss 1.47 on tinyshakespeare); small: 2 of 256, 9000 steps (1.38 in ten minutes); medium: 2 of 512, 10000 "
         "steps, for larger texts.",
     ),
     network("--layers", type=int, metavar="N", show_default="preset", help="Recurrent layers."),
