@@ -24,7 +24,6 @@ from lmkit.kernels.random import random_bits
 __all__ = [
     "add_column_sums",
     "add_product",
-    "add_rows",
     "add_weight_gradient",
     "dropout",
     "elman_backward",
@@ -236,13 +235,6 @@ def add_column_sums(sums, rows):
     """sums += the sum of all rows: the gradient of a bias."""
     for r in range(rows.shape[0]):
         add(sums, rows[r][: sums.size])
-
-
-@kernel
-def add_rows(out, rows):
-    """out += rows, both (R, N)."""
-    for r in range(out.shape[0]):
-        add(out[r], rows[r])
 
 
 @kernel

@@ -159,8 +159,6 @@ def test_sums_over_rows(dtype):
     recurrent.add_column_sums(sums, rows)
     np.testing.assert_array_equal(sums, 3 + rows[:, :16].sum(0))
     out = np.ones((50, 24), dtype)
-    recurrent.add_rows(out, rows)
-    np.testing.assert_array_equal(out, 1 + rows)
     recurrent.repeat_row(out, rows[7])
     np.testing.assert_array_equal(out, np.tile(rows[7], (50, 1)))
 
