@@ -32,7 +32,7 @@ PLAIN_WIDTH = 64  # columns of a panel for the plain loops
 ALONE = 4  # panels side by side where there is one row: eight sums hide the latency of the multiply-adds
 DEPTH = 512  # values of k at a time: a tile's part of a panel fits the first-level cache
 BLOCK = 96  # rows at a time: their part of A fits the second-level cache
-SPAN = 256  # rows at a time of `add_outer`
+SPAN = 256  # rows at a time of `add_outer`, at most
 COLUMNS = 256  # of A at a time: they fit the second-level cache
 GROUP = 8  # panels of B that are packed at a time
 SCRATCH = SPAN * (COLUMNS + GROUP * WIDTH)  # numbers that `add_outer` needs room for
@@ -249,8 +249,10 @@ def add_outer(c, a, b, scratch):
             plain_outer(c, a[r], b[r])
         return
     c_row, b_row = c.strides[0] // c.itemsize, b.strides[0] // c.itemsize
-    for first in range(0, rows, SPAN):
-        count = min(SPAN, rows - first)
+    spans = (rows + SPAN - 1) // SPAN  # of nearly the same number of rows
+    for span in range(spans):
+        first = rows * span // spans
+        count = rows * (span + 1) // spans - first
         for left in range(0, depth, COLUMNS):
             right = min(left + COLUMNS, depth)
             tiles = (right - left + ROWS - 1) // ROWS

@@ -86,14 +86,15 @@ def draw(ids, state, feed, cell, weights, hidden, layers, outputs, width, banned
             if ids[i, t] == NOBODY:
                 ids[i, t:] = NOBODY
                 return
-        gather_rows(fed, feed, nothing, ids[:, t].copy())
+        drawn = ids[:, t].copy()
         for layer in range(count):
             depth, w_x, w_h, bias, own_bias = layers[layer]
-            repeat_row(z, weights[bias : bias + z.shape[1]])
             if depth == 0:
-                for i in range(streams):
-                    add_row(z[i], fed[i])
+                gather_rows(z, feed, weights[bias : bias + z.shape[1]], drawn)
             else:
+                if layer == 0:
+                    gather_rows(fed, feed, nothing, drawn)
+                repeat_row(z, weights[bias : bias + z.shape[1]])
                 dense = weights[w_x : w_x + depth * z.shape[1]].reshape(z.shape[1] // width, depth, width)
                 x = fed[:, :depth] if layer == 0 else state[after, layer - 1, 0][:, :depth]
                 multiply(z[:, :], x, dense)
@@ -120,13 +121,6 @@ def copy(target, source):
     """target = source."""
     for j in range(target.size):
         target[j] = source[j]
-
-
-@routine
-def add_row(target, source):
-    """target += source, as far as the target goes."""
-    for j in range(target.size):
-        target[j] += source[j]
 
 
 @routine

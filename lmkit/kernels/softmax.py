@@ -1,88 +1,82 @@
-"""The last layer: logits, softmax and cross entropy, in blocks of rows so that a large vocabulary stays in the
-cache."""
+"""The last layer: softmax and cross entropy, some columns of the logits at a time so that they stay in the cache.
+
+A row's largest logit and its sum are known when the last of its columns is. So each chunk of columns is turned into
+e^(y - largest of the chunk), whose sums are put together afterwards; only then become they probabilities.
+"""
 
 import math
 
 from lmkit.kernels import kernel, routine
 from lmkit.kernels.activations import exp_in_place, largest, total
-from lmkit.kernels.products import SPAN, add_outer, multiply
-from lmkit.kernels.recurrent import add, repeat_row
+from lmkit.kernels.recurrent import add
 
-__all__ = ["log_softmax", "softmax_backward", "softmax_losses"]
-
-
-@routine
-def log_of_total(row):
-    """Turn logits y into e^(y - max y) and return their sum's logarithm, and the largest y."""
-    top = largest(row)
-    exp_in_place(row, top)
-    return math.log(total(row)), top
-
-
-@routine
-def block_size(rows):
-    """Return into how many rows at a time, at most SPAN, so many rows fall evenly."""
-    blocks = max(1, (rows + SPAN - 1) // SPAN)
-    return max(1, (rows + blocks - 1) // blocks)
+__all__ = ["cross_entropy", "exponentials", "gradients", "log_softmax"]
 
 
 @kernel
-def softmax_losses(losses, h, w, bias, targets, logits):
-    """losses[r] = -log p(targets[r]), p = softmax(W h_r + b).
+def exponentials(logits, targets, start, tops, sums, picked):
+    """Turn a chunk of logits y into e^(y - top), and remember what belongs to each row.
 
     Parameters
     ----------
-    losses : array (R,)
-    h : array (R, P)
-    w : array (panels, H, width), packed
-    bias : array (panels * width,), far below zero where a column is no token
+    logits : array (R, columns)
     targets : array of int32, (R,)
-    logits : array (SPAN or more, panels * width) to work in
+    start : int
+        The first column's number.
+    tops, sums : array (R,)
+        Written: the largest y of the chunk, and the sum of what its logits became.
+    picked : array (R,)
+        Written where the target is in the chunk: its y.
     """
-    step = block_size(targets.size)
-    for first in range(0, targets.size, step):
-        rows = min(step, targets.size - first)
-        block = logits[:rows]
-        repeat_row(block, bias)
-        multiply(block[:, :], h[first : first + rows, : w.shape[1]], w)
-        for r in range(rows):
-            y = block[r, targets[first + r]]
-            log_sum, top = log_of_total(block[r])
-            losses[first + r] = log_sum - (y - top)
+    for r in range(logits.shape[0]):
+        row, at = logits[r], targets[r] - start
+        if 0 <= at < row.size:
+            picked[r] = row[at]
+        tops[r] = largest(row)
+        exp_in_place(row, tops[r])
+        sums[r] = total(row)
 
 
 @kernel
-def softmax_backward(losses, dh, dw, db, h, w, w_t, bias, targets, logits, scratch, share, tied):
-    """Do what `softmax_losses` does, and add to dh, dw and db the gradients of `share` times the sum of the losses.
-
-    dy = share (p - one-hot(target)); dh += W' dy; dW += dy h'; db += dy.
+def cross_entropy(losses, tops, sums, picked, share):
+    """losses[r] = -log p(target) = log(sum over j of e^(y_j - top)) - (y_target - top), top the largest y of the row.
 
     Parameters
     ----------
-    dh : array (R, P)
-    dw : array (H, panels * width); where weights are tied to the embedding, its transpose (V, P)
-    w_t : the transpose of w, packed
-    scratch : for `add_outer`
+    losses, picked : array (R,)
+    tops, sums : array (chunks, R)
+        As `exponentials` left them. `sums` becomes what turns each chunk of the row into `share` times probabilities.
     """
-    step = block_size(targets.size)
-    for first in range(0, targets.size, step):
-        rows = min(step, targets.size - first)
-        block = logits[:rows]
-        repeat_row(block, bias)
-        multiply(block[:, :], h[first : first + rows, : w.shape[1]], w)
-        for r in range(rows):
-            row, target = block[r], targets[first + r]
-            y = row[target]
-            log_sum, top = log_of_total(row)
-            losses[first + r] = log_sum - (y - top)
-            scale_by(row, row.dtype.type(share / math.exp(log_sum)))
-            row[target] -= share
-            add(db, row[: db.size])
-        multiply(dh[first : first + rows, :], block[:, : w_t.shape[1]], w_t)
-        inputs, outputs = h[first : first + rows, : w.shape[1]], block[:, : dw.shape[1]]
-        if tied:
-            inputs, outputs = block[:, : dw.shape[0]], h[first : first + rows, : dw.shape[1]]
-        add_outer(dw[:, :], inputs, outputs, scratch)  # called once: each call is compiled again
+    chunks = tops.shape[0]
+    for r in range(losses.size):
+        top = tops[0, r]
+        for i in range(1, chunks):
+            top = max(top, tops[i, r])
+        sum_ = sums[0, r] * math.exp(tops[0, r] - top)
+        for i in range(1, chunks):
+            sum_ += sums[i, r] * math.exp(tops[i, r] - top)
+        losses[r] = math.log(sum_) - (picked[r] - top)
+        for i in range(chunks):
+            sums[i, r] = share * math.exp(tops[i, r] - top) / sum_
+
+
+@kernel
+def gradients(chunk, factors, targets, start, share, db):
+    """Turn what `exponentials` left into dy = share (p - one-hot(target)), and add it to db.
+
+    Parameters
+    ----------
+    chunk : array (R, columns)
+    factors : array (R,)
+        From `cross_entropy`.
+    db : array, as many as columns or fewer
+    """
+    for r in range(chunk.shape[0]):
+        row, at = chunk[r], targets[r] - start
+        scale_by(row, factors[r])
+        if 0 <= at < row.size:
+            row[at] -= share
+        add(db, row[: db.size])
 
 
 @routine
@@ -93,14 +87,14 @@ def scale_by(row, factor):
 
 
 @kernel
-def log_softmax(logits, h, w, bias, work):
-    """Write log p of each token to the rows of `logits`; those that cannot come stay far below zero."""
-    repeat_row(logits, bias)
-    multiply(logits[:, :], h[:, : w.shape[1]], w)
+def log_softmax(logits, work):
+    """Turn logits into log p, row by row; those that cannot come stay far below zero. `work` is as long as a row."""
     for r in range(logits.shape[0]):
         row = logits[r]
         for j in range(row.size):
             work[j] = row[j]
-        log_sum, top = log_of_total(work)
+        top = largest(work)
+        exp_in_place(work, top)
+        log_sum = math.log(total(work))
         for j in range(row.size):
             row[j] = (row[j] - top) - log_sum  # in this order: beside a huge logit the sum's logarithm is nothing

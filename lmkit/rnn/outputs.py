@@ -24,8 +24,10 @@ from lmkit.model import BOS
 if TYPE_CHECKING:
     from lmkit.rnn.network import Network, Shape
 
-__all__ = ["Output", "output_parts"]
+__all__ = ["Output", "block_rows", "output_parts"]
 
+CHUNK = 1024  # columns of logits that are worked on at a time, a multiple of every panel's width
+BLOCK = 2**18  # numbers of them: measured; smaller ones call too often, larger ones leave the cache
 SHRINK = 2  # each cluster's projection has so many times fewer numbers than the one before it
 NEVER = -3e38  # the logit of what cannot come: below all that huge weights give, and e to it is 0
 
@@ -71,18 +73,25 @@ class Softmax:
     def __init__(self, network: Network, weight: str, bias: str, size: int, depth: int, never: int | None = None):
         self.network, self.weight, self.bias, self.size, self.depth = network, weight, bias, size, depth
         self.never, self.tied = never, weight == "embedding"
-        self.w, self.w_t = network.panels(depth, size), network.panels(size, depth)
+        self.w = network.panels(depth, size)
         self.columns = len(self.w) * network.width
+        self.chunks = [(start, min(start + CHUNK, self.columns)) for start in range(0, self.columns, CHUNK)]
+        self.w_chunks = [self.w[start // network.width : end // network.width] for start, end in self.chunks]
+        self.w_t = [network.panels(min(end, size) - start, depth) for start, end in self.chunks]
         self.shut = np.full(self.columns, NEVER, network.flat.dtype)
 
     def packing(self, training: bool) -> list[tuple]:
-        w = self.network.view(self.weight)
-        straight, transposed = (self.w, self.w_t) if not self.tied else (self.w_t, self.w)
-        jobs = [(self._shut,)]
-        if training or not self.tied:
-            jobs += _in_parts(products.pack, straight, w)
-        if training or self.tied:
-            jobs += _in_parts(products.pack_transposed, transposed, w, 0)
+        w, jobs = self.network.view(self.weight), [(self._shut,)]
+        if self.tied:
+            jobs += _in_parts(products.pack_transposed, self.w, w, 0)
+        else:
+            jobs += _in_parts(products.pack, self.w, w)
+        if training:
+            for w_t, (start, _) in zip(self.w_t, self.chunks, strict=True):
+                if self.tied:
+                    jobs.append((products.pack, w_t, w[start:], 0, len(w_t)))
+                else:
+                    jobs.append((products.pack_transposed, w_t, w, start, 0, len(w_t)))
         return jobs
 
     def _shut(self) -> None:
@@ -90,32 +99,67 @@ class Softmax:
         if self.never is not None:
             self.shut[self.never] = NEVER
 
-    def losses(self, losses, h, targets, logits):
-        softmax.softmax_losses(losses, h, self.w, self.shut, targets, _rows(logits, self.columns))
+    def losses(self, losses, h, targets, work):
+        for rows in self._blocks(targets.size):
+            self._read(losses[rows], h[rows], targets[rows], work, losses.dtype.type(1), keep=False)
 
-    def backward(self, losses, dh, h, targets, logits, gradient, scratch, share):
-        view = self.network.view
-        softmax.softmax_backward(
-            losses, dh, view(self.weight, gradient), view(self.bias, gradient), h, self.w, self.w_t, self.shut, targets,
-            _rows(logits, self.columns), scratch, losses.dtype.type(share), self.tied,
-        )  # fmt: skip
+    def backward(self, losses, dh, h, targets, work, gradient, scratch, share):
+        share = losses.dtype.type(share)
+        dw, db = self.network.view(self.weight, gradient), self.network.view(self.bias, gradient)
+        for rows in self._blocks(targets.size):
+            factors = self._read(losses[rows], h[rows], targets[rows], work, share, keep=True)
+            for i, (start, end) in enumerate(self.chunks):
+                dy = self._chunk(work, i, rows, keep=True)
+                softmax.gradients(dy, factors[i], targets[rows], start, share, db[start:end])
+                recurrent.add_product(dh[rows], dy, self.w_t[i].shape[1], self.w_t[i])
+                if self.tied:
+                    recurrent.add_weight_gradient(dw[start:end], 0, dy, h[rows], dw.shape[1], scratch)
+                else:
+                    width = min(end, dw.shape[1]) - start
+                    recurrent.add_weight_gradient(dw, start, h[rows], dy, width, scratch)
+
+    def _read(self, losses, h, targets, work, share, keep) -> np.ndarray:
+        """Write the losses of some rows; return what turns each chunk that was kept into gradients, (chunks, R)."""
+        tops, sums = np.empty((2, len(self.chunks), targets.size), losses.dtype)
+        picked, rows = np.empty_like(losses), slice(0, targets.size)
+        for i, (start, end) in enumerate(self.chunks):
+            logits = self._chunk(work, i, rows, keep)
+            recurrent.repeat_row(logits, self.shut[start:end])
+            recurrent.add_product(logits, h, self.depth, self.w_chunks[i])
+            softmax.exponentials(logits, targets, start, tops[i], sums[i], picked)
+        softmax.cross_entropy(losses, tops, sums, picked, share)
+        return sums
+
+    def _chunk(self, work, i, rows, keep) -> np.ndarray:
+        """Return the memory for a chunk of the logits of some rows, each its own or all the same."""
+        start, end = self.chunks[i]
+        count = rows.stop - rows.start
+        first = start * count if keep else 0
+        return work[first : first + count * (end - start)].reshape(count, end - start)
+
+    def _blocks(self, rows: int) -> list[slice]:
+        """Cut so many rows evenly into blocks of at most `block_rows`."""
+        count = -(-rows // block_rows(self.columns))
+        return [slice(rows * i // count, rows * (i + 1) // count) for i in range(count)]
 
     def log_probs(self, h) -> np.ndarray:
         """Return log p, (R, size)."""
         rows = np.empty((len(h), self.columns), h.dtype)
-        softmax.log_softmax(rows, h, self.w, self.shut, np.empty(self.columns, h.dtype))
+        recurrent.repeat_row(rows, self.shut)
+        recurrent.add_product(rows, h, self.depth, self.w)
+        softmax.log_softmax(rows, np.empty(self.columns, h.dtype))
         return rows[:, : self.size]
+
+
+def block_rows(columns: int) -> int:
+    """Return how many rows of logits are worked on at a time."""
+    return BLOCK // min(columns, CHUNK)
 
 
 def _in_parts(function, panels, w, *start) -> list[tuple]:
     """Cut the packing of a large matrix into calls for several threads."""
     cuts = np.linspace(0, len(panels), min(9, len(panels) + 1)).astype(int).tolist()
     return [(function, panels, w, *start, a, b) for a, b in itertools.pairwise(cuts)]
-
-
-def _rows(memory: np.ndarray, columns: int) -> np.ndarray:
-    """Return the memory as rows of so many columns."""
-    return memory[: memory.size // columns * columns].reshape(-1, columns)
 
 
 class Output:
@@ -147,9 +191,9 @@ class Output:
         return jobs
 
     def work(self, rows: int, training: bool) -> np.ndarray:
-        """Return memory for the logits of a block of rows."""
-        widest = max(s.columns for s in (self.head, *self.clusters))
-        return np.zeros(min(rows, products.SPAN) * widest, self.network.flat.dtype)
+        """Return memory for logits: of a block of rows, or of a chunk of it where they need not be kept."""
+        columns = [s.columns if training else min(s.columns, CHUNK) for s in (self.head, *self.clusters)]
+        return np.zeros(max(min(rows, block_rows(n)) * n for n in columns), self.network.flat.dtype)
 
     def losses(self, h: np.ndarray, targets: np.ndarray, work: np.ndarray) -> np.ndarray:
         """Return -log p of the targets (R,), h being (..., P)."""

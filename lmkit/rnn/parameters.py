@@ -17,7 +17,7 @@ from lmkit.errors import ModelError
 
 __all__ = ["Layout", "Part"]
 
-LARGEST = 1e15  # of a weight: sums of products of two such ones are still numbers
+LARGEST = 1e13  # of a weight: sums of a million products of two such ones are still numbers
 
 
 @dataclasses.dataclass(frozen=True)

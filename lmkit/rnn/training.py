@@ -17,6 +17,7 @@ import numpy as np
 
 from lmkit.errors import Interrupted, OptionError
 from lmkit.kernels import products
+from lmkit.memory import memory_limit
 from lmkit.model import EOS
 from lmkit.rnn import checkpoint
 from lmkit.rnn.checkpoint import Checkpoint, checkpoint_path
@@ -24,7 +25,8 @@ from lmkit.rnn.clusters import choose_cutoffs
 from lmkit.rnn.initialisation import initialise
 from lmkit.rnn.model import RNNModel
 from lmkit.rnn.network import Network, Shape
-from lmkit.rnn.options import RNNOptions, memory_limit
+from lmkit.rnn.options import RNNOptions
+from lmkit.rnn.outputs import block_rows
 from lmkit.rnn.trainer import Diverged, Trainer
 from lmkit.rnn.windows import fit
 from lmkit.text import TextLayer
@@ -71,7 +73,7 @@ def check_memory(shape: Shape, options: RNNOptions, tokens: int) -> None:
     streams, steps = fit(tokens, options.batch, options.bptt)
     rows = streams * steps
     columns = shape.layers * (shape.cell.gates + 4) * padded + 2 * padded + 2 * shape.embedding
-    logits = options.shards * min(rows, products.SPAN) * shape.vocabulary
+    logits = options.shards * min(rows, block_rows(shape.vocabulary)) * shape.vocabulary
     needed = FLOAT * (copies * size + rows * columns + logits)
     free = memory_limit()
     if free is not None and needed > free:

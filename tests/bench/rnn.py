@@ -243,10 +243,11 @@ def curve(options: argparse.Namespace) -> None:
         print(f"  {options.text} is missing; name tinyshakespeare with --text")
         return
     with tempfile.TemporaryDirectory() as name:
-        texts = quality.tiny(Path(name), options.text)
+        folder = options.folder or Path(name)
+        texts = quality.tiny(folder, options.text)
         for minutes, seed in itertools.product(options.minutes, range(1, options.seeds + 1)):
-            seconds = minutes * 60
-            ours = curve_lmkit(texts, Path(name) / "model.lmkit", seconds, seed, options)
+            seconds, model = minutes * 60, folder / f"curve.{options.preset}.{minutes:g}m.seed{seed}.lmkit"
+            ours = curve_lmkit(texts, model, seconds, seed, options)
             theirs = worker(
                 "torch", "curve", train=str(texts.train), valid=str(texts.valid), arch="lstm", preset=options.preset,
                 seconds=seconds, threads=max(THREADS), seed=seed,

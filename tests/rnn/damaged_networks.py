@@ -38,7 +38,7 @@ SETTINGS = [
     [], [5], [5, 9], [9, 5], [5, 5], [3], [13], [12], [1.5], ["5"], [[5]], [True], {}, {"5": 1}, [10**9],
     list(range(4, 13)),
 ]  # fmt: skip
-NUMBERS = [0.0, 1.0, -1.0, 1e3, -1e3, 1e15, -1e15, 1e16, 1e30, -3.4e38, 1e-45, np.nan, np.inf, -np.inf]
+NUMBERS = [0.0, 1.0, -1.0, 1e3, -1e3, 1e13, -1e13, 1e14, 1e30, -3.4e38, 1e-45, np.nan, np.inf, -np.inf]
 
 
 def spoil_settings(config, rng):

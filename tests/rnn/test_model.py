@@ -195,7 +195,7 @@ def test_the_largest_weights_a_file_may_have_give_distributions(tmp_path):
     for kind in KINDS:
         model = KINDS[kind]()
         signs = np.sign(model.flat)
-        huge = RNNModel(model.text, model.shape, (signs * 1e15).astype(np.float32))
+        huge = RNNModel(model.text, model.shape, (signs * 1e13).astype(np.float32))
         file = save(huge, tmp_path / kind)
         huge = RNNModel.from_file(file)
         rows = huge.log_probs(huge.score(huge.begin(3), some_ids(huge, 3, 20))[1])
@@ -341,7 +341,7 @@ def test_no_weights_make_padding_come(sign, tmp_path):
     model = KINDS["clusters"]()
     flat = np.zeros_like(model.flat)
     for name in model.network.layout.parts:
-        value = 1e15 * np.sign(model.network.layout[name].true(model.flat))
+        value = 1e13 * np.sign(model.network.layout[name].true(model.flat))
         if name.startswith("cluster"):
             value = np.abs(value) * (sign if name.endswith("weight") else 1)
         model.network.layout[name].true(flat)[:] = value

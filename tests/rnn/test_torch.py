@@ -3,6 +3,7 @@
 Where PyTorch is not installed there is nothing to compare with: these tests are skipped.
 """
 
+import math
 import warnings
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 
 from lmkit.model import BOS
 from lmkit.rnn.network import Network, Shape, Shard
+from lmkit.rnn.options import RNNOptions
+from lmkit.rnn.trainer import Trainer
 
 with warnings.catch_warnings():  # what PyTorch has to say about its own imports
     warnings.simplefilter("ignore")
@@ -99,6 +102,17 @@ class Twin(torch.nn.Module):
             return of(getattr(self.rnn, f"bias_ih_{index}"))
         return of(getattr(self.rnn, {"input": "weight_ih_", "recurrent": "weight_hh_"}[kind] + index)).T
 
+    def without_second_biases(self):
+        """Hold still what we have not, and return what is left to train."""
+        for name, parameter in self.rnn.named_parameters():
+            if name.startswith("bias_hh") and self.shape.arch == "gru":
+                own = (torch.arange(3 * HIDDEN) >= 2 * HIDDEN).to(parameter.dtype)
+                parameter.register_hook(lambda gradient, own=own: gradient * own)
+            elif name.startswith("bias_hh"):
+                parameter.requires_grad_(False)
+        self.table.weight.requires_grad_(self.shape.embedding > 0)
+        return [parameter for parameter in self.parameters() if parameter.requires_grad]
+
     def forward(self, ids, targets, state):
         """Return the losses (T, B), h (T, B, H) and the state after it, (L, parts, B, H)."""
         parts = [torch.from_numpy(np.ascontiguousarray(state[:, i])) for i in range(state.shape[1])]
@@ -136,6 +150,40 @@ def test_a_network_is_pytorchs(arch, layers, wiring, dtype, tolerance):
     for name, gradient in network.layout.tensors(shard.gradient).items():
         assert gradient.any()
         close(gradient, twin.place(name, lambda parameter: parameter.grad))
+
+
+@each_precision
+@pytest.mark.parametrize("wiring", WIRINGS)
+@each_arch
+def test_the_first_ten_losses_are_pytorchs(arch, wiring, dtype, tolerance):
+    """Two layers, Adam, warm-up, clipping, two shards, the state carried over; the seventh window begins a new pass."""
+    shape = Shape(arch, VOCABULARY, 2, HIDDEN, **WIRINGS[wiring])
+    options = RNNOptions(
+        layers=2, hidden=HIDDEN, dropout=0.0, batch=4, bptt=STEPS, shards=2, threads=1, steps=20, warmup=3, clip=0.3,
+        learning_rate=0.02,
+    )  # fmt: skip
+    network, rng = some_network(shape, dtype), np.random.default_rng(4)
+    ids = rng.choice(np.delete(np.arange(VOCABULARY), BOS), 4 * 6 * STEPS).astype(np.int32)
+    trainer, twin = Trainer(network, ids, ids[:0], options), Twin(network)
+    trainable = twin.without_second_biases()
+    optimizer = torch.optim.Adam(trainable)
+    state, expected, norms = None, [], []
+    for step in range(10):
+        if step % 6 == 0:
+            state = np.zeros_like(some_state(network).state[..., :1, :HIDDEN]).repeat(4, axis=2)
+        losses, _, after = twin(*trainer.streams.window(step % 6, 0, 4), state)
+        optimizer.zero_grad()
+        losses.mean().backward()
+        norms.append(torch.nn.utils.clip_grad_norm_(trainable, options.clip).item())
+        done = (1 + math.cos(math.pi * step / 20)) / 2
+        optimizer.param_groups[0]["lr"] = 0.02 * done * min((step + 1) / 3, 1)
+        optimizer.step()
+        state = after.detach().numpy()
+        expected.append(losses.mean().item())
+    found = [trainer.step() for _ in range(10)]
+    assert trainer.progress.epoch == 1 and max(norms) > options.clip
+    assert abs(expected[9] - expected[0]) > 100 * tolerance
+    np.testing.assert_allclose(found, expected, rtol=10 * tolerance)
 
 
 @each_precision
