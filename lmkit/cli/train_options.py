@@ -74,9 +74,9 @@ ngram_options = together(
 rnn_options = together(
     network(
         "--preset", type=click.Choice(list(PRESETS)), default="small",
-        help="Sizes and lengths that go together, with time on two cores and validation loss on tinyshakespeare. tiny: 1 "
-        "layer of 256, 2000 steps (a minute 1.49, two 1.43); small: 2 of 256, 9000 steps (five minutes 1.42, ten 1.37); "
-        "medium: 2 of 512, 10000 steps (1.58 in ten minutes), for larger texts and an hour or more.",
+        help="Sizes and lengths that go together, with time on two cores and validation loss on tinyshakespeare. tiny: "
+        "1 layer of 256, 2000 steps (a minute 1.49, two 1.43); small: 2 of 256, 9000 steps (five minutes 1.42, ten "
+        "1.37); medium: 2 of 512, 10000 steps (1.58 in ten minutes), for larger texts and an hour or more.",
     ),
     network("--layers", type=int, metavar="N", show_default="preset", help="Recurrent layers."),
     network("--hidden", type=int, metavar="N", show_default="preset", help="Units of each layer."),
