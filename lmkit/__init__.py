@@ -19,18 +19,44 @@ __all__ = [
     "ModelError",
     "OptionError",
     "__version__",
+    "arpa",
     "count",
+    "detokenize",
+    "filter_lines",
+    "from_arpa",
     "info",
     "load",
     "next_tokens",
     "perplexity",
+    "prune",
+    "rescore",
     "resume",
     "sample",
+    "score",
+    "tokenize",
     "train",
 ]
 
 if TYPE_CHECKING:
-    from lmkit.api import Model, count, info, load, next_tokens, perplexity, resume, sample, train
+    from lmkit.api import (
+        Model,
+        arpa,
+        count,
+        detokenize,
+        filter_lines,
+        from_arpa,
+        info,
+        load,
+        next_tokens,
+        perplexity,
+        prune,
+        rescore,
+        resume,
+        sample,
+        score,
+        tokenize,
+        train,
+    )  # fmt: skip
     from lmkit.errors import CorpusError, Interrupted, LmkitError, LmkitWarning, ModelError, OptionError
 
 

@@ -21,7 +21,7 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -29,17 +29,38 @@ import numpy as np
 import lmkit
 from lmkit import arguments, registry, storage
 from lmkit.arguments import Progress, Texts
-from lmkit.errors import OptionError
+from lmkit.errors import ModelError, OptionError
 from lmkit.evaluation import Evaluation, evaluate
 from lmkit.model import LanguageModel, State
 from lmkit.sampling import OPTIONS, sample_pieces
-from lmkit.text import TextSettings
+from lmkit.scoring import LineScores, likely_lines, rescore_lists, score_lines, threshold
+from lmkit.text import TextLayer, TextSettings
+from lmkit.text.listing import listed_ids, listed_tokens, text_of_ids, text_of_tokens
 from lmkit.threads import available
 from lmkit.uniforms import Uniforms
 
 DEFAULT_VALID = 0.05  # of the text is held out for validation
 
-__all__ = ["Model", "NextToken", "count", "info", "load", "next_tokens", "perplexity", "resume", "sample", "train"]
+__all__ = [
+    "Model",
+    "NextToken",
+    "arpa",
+    "count",
+    "detokenize",
+    "filter_lines",
+    "from_arpa",
+    "info",
+    "load",
+    "next_tokens",
+    "perplexity",
+    "prune",
+    "rescore",
+    "resume",
+    "sample",
+    "score",
+    "tokenize",
+    "train",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +122,13 @@ class Model(LanguageModel):
     def context_counts(self, state: State) -> np.ndarray | None:
         return self.language_model.context_counts(state)
 
+    def orders(self, ids: np.ndarray) -> np.ndarray | None:
+        return self.language_model.orders(ids)
+
+    @property
+    def remembers(self) -> bool:
+        return self.language_model.remembers
+
     def __repr__(self) -> str:
         listed = ", ".join(f"{key}={value!r}" for key, value in self.settings().items())
         return f"<lmkit.Model {listed}, vocabulary={self.vocabulary_size}>"
@@ -144,6 +172,7 @@ def train(
     vocab_size: int | None = None,
     min_count: int = 1,
     limit_vocabulary: str | os.PathLike | Iterable[str] | None = None,
+    from_counts: bool = False,
     valid: float | str | os.PathLike | None = None,
     encoding: str = "utf-8",
     errors: str = "strict",
@@ -171,8 +200,11 @@ def train(
         Keep so many token types, those seen so often; the others become `<unk>`.
     limit_vocabulary : path or list of str, optional
         Drop n-grams with other words after counting.
+    from_counts : bool
+        The texts are n-gram counts of all orders, as `count` and SRILM write them and Google's collections have them.
     valid : float or path
-        What a recurrent model is validated on: a share of the text, its end (0.05 by default), or a text of its own.
+        What is held out: a share of the text, its end (0.05 by default), or a text of its own. Recurrent models are
+        validated on it, Jelinek-Mercer smoothing finds its weights there.
     options
         Of the architecture: order, smoothing, k, ... as in `lmkit.ngram.options.NGramOptions`, or hidden, layers,
         epochs, ... as in `lmkit.rnn.options.RNNOptions`.
@@ -193,9 +225,13 @@ def train(
     settings = TextSettings(tokenizer=tokenizer, sentence=sentence, lowercase=lowercase, reserved=reserved)
     if limit_vocabulary is not None:
         options["limit_vocabulary"] = tuple(arguments.tokens(limit_vocabulary, settings, encoding, errors))
-    if valid is not None and not architecture.in_steps:
-        raise OptionError(f"valid is no option of {arch}: nothing is held out")
     choices = arguments.choices(architecture.get("options"), arch, options)
+    if valid is not None and not choices.holds_out:
+        raise OptionError("--valid goes with recurrent models and --smoothing jelinek-mercer: else nothing is held out")
+    if from_counts:
+        if architecture.in_steps or vocabulary is not None or vocab_size is not None or min_count != 1:
+            raise OptionError("--from-counts goes with --arch ngram, and without --vocab, --vocab-size and --min-count")
+        return _train_from_counts(texts, settings, choices, valid, output, started, progress)
     if output is not None and architecture.in_steps:
         _checkpoints().check_free(output)
     ids, text, counts, records = arguments.read_texts(
@@ -218,16 +254,48 @@ def train(
         },
         "lmkit_version": lmkit.__version__,
     }
-    if architecture.in_steps:
+    split = None
+    if choices.holds_out:
         share = DEFAULT_VALID if valid is None else valid
-        split = arguments.hold_out(ids, text, records, share, encoding=encoding, errors=errors)
+        split = arguments.hold_out(
+            ids, text, records, share, encoding=encoding, errors=errors, sentences=not architecture.in_steps
+        )
+    if architecture.in_steps:
         trained = architecture.get("train")(
             arch, split, counts, text, choices, record, output=output, progress=progress
         )
     else:
-        trained = architecture.get("train")(ids, counts, text, choices, progress=arguments.training(progress, len(ids)))
+        held_out = None
+        if split is not None:
+            ids, held_out, record["held_out"] = split.ids, split.held_out, split.record
+            counts = np.bincount(ids, minlength=len(counts))
+        trained = architecture.get("train")(
+            ids, counts, text, choices, progress=arguments.training(progress, len(ids)), held_out=held_out
+        )
         trained.metadata["training"] = record
     del ids  # the file's pages can take this memory over: to touch new memory costs more than to write
+    return _finished(trained, output, started, progress)
+
+
+def _train_from_counts(texts, settings, choices, valid, output, started, progress):
+    from lmkit.ngram.count_files import read_counts
+    from lmkit.ngram.model import train_from_counts
+
+    counts = read_counts(texts, choices.order, arguments.reading(progress, texts))
+    text, held_out, found = TextLayer(settings, counts.vocabulary), None, None
+    if choices.holds_out:
+        if valid is None or arguments.share_of(valid) is not None:
+            raise OptionError("counts have no text to hold out for jelinek-mercer; name one with --valid")
+        split = arguments.hold_out(np.empty(0, np.int32), text, [], valid, texts[0].encoding, texts[0].errors)
+        held_out, found = split.held_out, split.record
+    names = ", ".join(corpus.title for corpus in texts)
+    trained = train_from_counts(counts, text, choices, names, held_out)
+    trained.metadata["training"] = {
+        "corpora": [{"name": c.name, "sha256": c.sha256, "bytes": c.bytes, "lines": c.lines} for c in texts],
+        "held_out": found,
+        "options": {"arch": "ngram", **choices.describe(), **settings.describe(), "from_counts": True},
+        "lmkit_version": lmkit.__version__,
+    }
     return _finished(trained, output, started, progress)
 
 
@@ -362,6 +430,234 @@ def perplexity(
     evaluation = evaluate(model, arguments.corpora(texts, encoding, errors), reset=reset)
     settings = {"model": getattr(model, "path", None), **evaluation.settings, "lmkit_version": lmkit.__version__}
     return dataclasses.replace(evaluation, settings=settings)
+
+
+def score(
+    model: LanguageModel, texts: Texts, *, encoding: str = "utf-8", errors: str = "strict"
+) -> Iterator[LineScores]:
+    """Yield the scores of the lines of texts, some lines at a time, as they arrive: see `lmkit.scoring`.
+
+    A line is one sentence, whatever sentences the model was trained on.
+
+    Raises
+    ------
+    CorpusError
+
+    >>> m = train([("rows", b"row row row your boat\\n")], order=2, smoothing="mle", tokenizer="whitespace")
+    >>> block, = score(m, ("lines", b"row row\\nyour boat\\n"))
+    >>> block.lines, block.tokens.tolist()
+    ([b'row row', b'your boat'], [3, 3])
+    """
+    return score_lines(model, arguments.corpora(texts, encoding, errors))
+
+
+def rescore(
+    model: LanguageModel, texts: Texts, *, feature: str = "lmkit", encoding: str = "utf-8", errors: str = "strict"
+) -> Iterator[bytes]:
+    """Yield n-best lists (Moses) with the model's score of each text among its features.
+
+    Raises
+    ------
+    CorpusError
+    """
+    return rescore_lists(model, arguments.corpora(texts, encoding, errors), feature)
+
+
+def arpa(model: Model | str | os.PathLike) -> Iterator[bytes]:
+    """Yield the ARPA file of an n-gram model, piece by piece.
+
+    Raises
+    ------
+    ModelError
+        If the model is no n-gram model, or cannot be read.
+    OptionError
+        If it has no such form.
+    """
+    from lmkit.ngram.arpa import arpa_lines
+
+    return arpa_lines(_ngram(model).language_model)
+
+
+def from_arpa(
+    path: str | os.PathLike,
+    *,
+    output: str | os.PathLike | None = None,
+    tokenizer: str = "whitespace",
+    sentence: str | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Model:
+    """Return the n-gram model that an ARPA file (also .gz, .bz2, .xz) holds, and save it if `output` is given.
+
+    Parameters
+    ----------
+    tokenizer, sentence
+        How text becomes the tokens of this model: see `lmkit.text.TextSettings`. Of other tokenizers than `whitespace`
+        tokens are unescaped.
+
+    Raises
+    ------
+    ModelError
+        It is no ARPA file; the message names the line.
+    CorpusError, OptionError
+    """
+    from lmkit.ngram.arpa import read_arpa
+
+    started = time.monotonic()
+    if output is not None:
+        storage.check_target(output, [path])
+    (corpus,) = arguments.corpora(path, "utf-8", "keep")
+    settings = TextSettings(tokenizer=tokenizer, sentence=sentence)
+    read = read_arpa(corpus, settings, arguments.reading(progress, [corpus]), threads)
+    read.metadata["training"] = {
+        "arpa": {"name": corpus.title, "sha256": corpus.sha256}, "held_out": None, "options": settings.describe(),
+        "lmkit_version": lmkit.__version__, "seconds": round(time.monotonic() - started, 3),
+    }  # fmt: skip
+    model = Model(read)
+    if output is not None:
+        model.save(output)
+    return model
+
+
+def prune(
+    model: Model | str | os.PathLike,
+    *,
+    threshold: float | None = None,
+    ngrams: int | None = None,
+    output: str | os.PathLike | None = None,
+) -> Model:
+    """Return an n-gram model without the n-grams that it can best do without, and save it if `output` is given.
+
+    Parameters
+    ----------
+    threshold : float
+        Drop what raises the perplexity by less than this share (Stolcke 1998).
+    ngrams : int
+        Or so much that at most so many n-grams are left.
+
+    Raises
+    ------
+    ModelError, OptionError
+    """
+    from lmkit.ngram import pruning
+
+    if (threshold is None) == (ngrams is None):
+        raise OptionError("give either threshold or ngrams")
+    if threshold is not None and not 0 <= threshold < 1:
+        raise OptionError(f"--threshold is {threshold:g}; it must be a share, 0 to below 1, such as 1e-7")
+    if output is not None:
+        storage.check_target(output)
+    pruned = Model(pruning.prune(_ngram(model).language_model, threshold, ngrams))
+    if output is not None:
+        pruned.save(output)
+    return pruned
+
+
+def _ngram(model):
+    """Return an n-gram model, opened if it is a path."""
+    loaded = model if isinstance(model, Model) else load(model)
+    if loaded.family != "ngram":
+        raise ModelError(f"{loaded.path or 'the model'} is of the family {loaded.family}; this is for n-gram models")
+    return loaded
+
+
+def filter_lines(
+    model: LanguageModel,
+    texts: Texts,
+    *,
+    max_perplexity: float | None = None,
+    keep: float | None = None,
+    encoding: str = "utf-8",
+    errors: str = "strict",
+) -> Iterator[bytes]:
+    """Yield the lines of texts that a model finds likely, some at a time, each with its newline.
+
+    Parameters
+    ----------
+    max_perplexity : float
+        The largest perplexity of a line.
+    keep : float
+        Or the share of all lines, the least surprising ones; the texts are then read twice. Equal ones all pass.
+
+    Raises
+    ------
+    CorpusError, OptionError
+    """
+    if (max_perplexity is None) == (keep is None):
+        raise OptionError("give either max_perplexity or keep")
+    if keep is not None:
+        if not 0 <= keep <= 1:
+            raise OptionError(f"--keep is {keep:g}; it must be a share of the lines, 0 to 1")
+        max_perplexity = threshold(model, arguments.corpora(texts, encoding, errors), keep)
+    return likely_lines(model, arguments.corpora(texts, encoding, errors), max_perplexity)
+
+
+def tokenize(
+    texts: Texts,
+    model: str | os.PathLike | Model | None = None,
+    *,
+    ids: bool = False,
+    tokenizer: str | None = None,
+    sentence: str | None = None,
+    encoding: str = "utf-8",
+    errors: str = "strict",
+) -> Iterator[bytes]:
+    """Yield the tokens of texts, a sentence a line, escaped, blanks between them; or their ids.
+
+    Parameters
+    ----------
+    model : path or Model, optional
+        Says how text becomes tokens, where the next two do not; ids are of its vocabulary.
+
+    Raises
+    ------
+    CorpusError, ModelError, OptionError
+
+    >>> b"".join(tokenize(("t", b"To be,\\nor not."), tokenizer="word"))
+    b'To be , \\\\n or not .\\n'
+    """
+    read = arguments.corpora(texts, encoding, errors)
+    if ids:
+        return listed_ids(_layer(model, tokenizer, sentence), read)
+    return listed_tokens(_text_settings(model, tokenizer, sentence), read)
+
+
+def detokenize(
+    texts: Texts,
+    model: str | os.PathLike | Model | None = None,
+    *,
+    ids: bool = False,
+    tokenizer: str | None = None,
+    sentence: str | None = None,
+) -> Iterator[bytes]:
+    """Yield the text of tokens or ids as `tokenize` writes them.
+
+    Raises
+    ------
+    CorpusError, ModelError, OptionError
+    """
+    read = arguments.corpora(texts, "utf-8", "keep")
+    if ids:
+        return text_of_ids(_layer(model, tokenizer, sentence), read)
+    return text_of_tokens(_text_settings(model, tokenizer, sentence), read)
+
+
+def _layer(model, tokenizer, sentence):
+    """Return the text layer of a model, which ids need."""
+    if model is None:
+        raise OptionError("ids are those of a model; name one with -m")
+    text = (model if isinstance(model, LanguageModel) else load(model)).text
+    if tokenizer not in (None, text.settings.tokenizer):
+        raise OptionError(f"--tokenizer is {tokenizer}, and the model's ids are of {text.settings.tokenizer}")
+    settings = text.settings if sentence is None else dataclasses.replace(text.settings, sentence=sentence)
+    return TextLayer(settings, text.vocabulary, text.unicode_version, text.lowercase_version)
+
+
+def _text_settings(model, tokenizer, sentence):
+    """Return what says how text becomes tokens."""
+    if model is not None:
+        return _layer(model, tokenizer, sentence).settings
+    return TextSettings(tokenizer=tokenizer or "word", sentence=sentence)
 
 
 def next_tokens(model: LanguageModel, context: str = "", *, top: int | None = 10) -> list[NextToken]:

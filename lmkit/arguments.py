@@ -58,7 +58,7 @@ def read_texts(
         vocabulary = tokens(vocabulary, settings, encoding, errors)
     learned = learn(
         read, settings, vocabulary=vocabulary, vocab_size=vocab_size, min_count=min_count,
-        progress=_reading(progress, read),
+        progress=reading(progress, read),
     )  # fmt: skip
     if len(learned[1].vocabulary) == EOS + 1:
         reason = f"none is there {min_count} times" if min_count > 1 else "the vocabulary has no other"
@@ -87,8 +87,9 @@ class Split:
 
 
 def hold_out(
-    ids: np.ndarray, text: TextLayer, records: list[dict], valid: float | str | os.PathLike, encoding: str, errors: str
-) -> Split:
+    ids: np.ndarray, text: TextLayer, records: list[dict], valid: float | str | os.PathLike, encoding: str, errors: str,
+    *, sentences: bool = False,
+) -> Split:  # fmt: skip
     """Hold out the end of a text, or read another one, for validation.
 
     Parameters
@@ -97,12 +98,14 @@ def hold_out(
         The whole text.
     valid : float or path
         A share of the tokens, or a text.
+    sentences : bool
+        Whether no sentence may be cut: a share is then that or a little more.
 
     Raises
     ------
     OptionError, CorpusError
     """
-    share = _share(valid)
+    share = share_of(valid)
     characters = sum(record["characters"] for record in records) if _complete(ids, text) else None
     if share is None:
         corpus = _corpus(valid, encoding, errors)
@@ -113,6 +116,13 @@ def hold_out(
         found = {"file": corpus.name, "sha256": corpus.sha256, "tokens": len(held_out)}
         return Split(ids, held_out, characters, corpus.characters if _complete(held_out, text) else None, found)
     first = len(ids) - round(len(ids) * share)
+    if sentences and share:
+        ends = np.flatnonzero(ids[:first] == EOS)
+        first = int(ends[-1]) + 1 if len(ends) else 0
+        if not first:
+            raise CorpusError(
+                f"no sentence ends before the {share:.4g} of the text that is held out; give a smaller --valid"
+            )
     held_out = ids[first:]
     held_out_characters = len(to_str(text.decode(held_out))) if _complete(held_out, text) else None
     found = {
@@ -126,7 +136,7 @@ def hold_out(
     return Split(ids[:first], held_out, characters, held_out_characters, found)
 
 
-def _share(valid) -> float | None:
+def share_of(valid) -> float | None:
     """Return the number that says which share of a text is held out; None if it names a file."""
     try:
         share = float(valid)
@@ -184,7 +194,7 @@ def read_again(
     if not sane or not names:
         raise ModelError(f"{of}: its record of the texts is damaged; train anew")
     valid = before if valid is None else valid
-    if _share(valid) != _share(before):
+    if share_of(valid) != share_of(before):
         raise OptionError(
             f"--valid is {valid}, and in the training that is resumed it is {before}; leave it out, or train anew"
         )
@@ -195,7 +205,7 @@ def read_again(
     read = corpora(names if texts is None else texts, encoding, errors)
     if len(read) != len(known):
         raise OptionError(f"the training that is resumed read {len(known)} texts, not {len(read)}: {', '.join(names)}")
-    report, parts, records = _reading(progress, read), [], []
+    report, parts, records = reading(progress, read), [], []
     for corpus, expected in zip(read, sums, strict=True):
         parts += [encoded.ids for encoded in text.encode_corpus(corpus, report)]
         if corpus.sha256 != expected:
@@ -243,7 +253,7 @@ def tokens(vocabulary, settings: TextSettings, encoding: str, errors: str) -> li
     return list(vocabulary)
 
 
-def _reading(progress, corpora):
+def reading(progress, corpora):
     """Turn progress in blocks of bytes into progress in bytes; the total is known for plain files only."""
     if progress is None:
         return None

@@ -56,6 +56,9 @@ class LanguageModel(abc.ABC):
     tempers: bool = False
     """Whether `draw` takes a `temperature`, too; where it does not, callers work on rows of log-probabilities."""
 
+    remembers: bool = True
+    """Whether what comes after `</s>` may depend on what stood before it."""
+
     @property
     def vocabulary_size(self) -> int:
         """Number of token ids V, reserved ones included."""
@@ -117,4 +120,8 @@ class LanguageModel(abc.ABC):
 
     def context_counts(self, state: State) -> np.ndarray | None:
         """Return how often each token followed the state in training, shape (n, V), or None where it is not kept."""
+        return None
+
+    def orders(self, ids: np.ndarray) -> np.ndarray | None:
+        """Return how many tokens each prediction of a text rests on, itself included, (T,); None where it is all."""
         return None

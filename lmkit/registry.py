@@ -20,8 +20,9 @@ __all__ = ["ARCHITECTURES", "Architecture", "architecture", "load"]
 class Architecture:
     """What `--arch` can name: where its options, its training and its model are, each as "module:name".
 
-    `train(ids, counts, text, options, progress)` returns a model; `model.from_file(file)` opens one. An architecture
-    that is trained `in_steps` holds out a part of the text and keeps checkpoints: see `lmkit.rnn.training.train`.
+    `train(ids, counts, text, options, progress, held_out)` returns a model; `model.from_file(file)` opens one. An
+    architecture that is trained `in_steps` keeps checkpoints: see `lmkit.rnn.training.train`. Options say whether they
+    need a part of the text held out: `holds_out`.
     """
 
     family: str

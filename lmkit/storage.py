@@ -28,7 +28,7 @@ import numpy as np
 from lmkit.errors import ModelError, OptionError
 from lmkit.files import check_place, replacing
 
-__all__ = ["FORMAT_VERSION", "ModelFile", "check_target", "open_model_file", "save"]
+__all__ = ["FORMAT_VERSION", "ModelFile", "check_target", "is_model_file", "open_model_file", "save"]
 
 FORMAT, FORMAT_VERSION = "lmkit", 1
 MAX_HEADER = 100_000_000
@@ -97,6 +97,16 @@ def save(path: str | os.PathLike, family: str, metadata: dict[str, Any], tensors
         reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror or str(error)
         kept = "; the model that was there is unchanged" if os.path.exists(path) else ""
         raise ModelError(f"{path}: cannot write the model: {reason}{kept}") from error
+
+
+def is_model_file(path: str | os.PathLike) -> bool:
+    """Return whether a file begins as model files do: a length, and a brace."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(9)
+    except OSError:
+        return False
+    return len(start) == 9 and int.from_bytes(start[:8], "little") <= MAX_HEADER and start[8:] == b"{"
 
 
 def check_target(path: str | os.PathLike, inputs: Iterable[str | os.PathLike] = ()) -> None:

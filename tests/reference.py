@@ -71,11 +71,11 @@ class ElmanReference(SlowModel):
 
 
 class NGramReference(SlowModel):
-    """Count models over dictionaries: maximum likelihood, add-k, interpolated modified Kneser-Ney.
+    """Count models over dictionaries, a context at a time.
 
-    Chen & Goodman (1998), with lmplz's conventions (Heafield et al. 2013): one `<s>` before each sentence;
-    lower orders count distinct left neighbours, except n-grams that start with `<s>`; unigrams are
-    interpolated with 1/(V - 1), `<s>` left out.
+    Chen & Goodman (1998), with lmplz's conventions (Heafield et al. 2013): one `<s>` before each sentence; with
+    Kneser-Ney smoothing lower orders count distinct left neighbours, except n-grams that start with `<s>`; unigrams
+    are interpolated with 1/(V - 1), `<s>` left out.
     """
 
     family = "ngram-reference"
@@ -89,18 +89,28 @@ class NGramReference(SlowModel):
         k=1.0,
         fallback=None,
         interpolate_unigrams=True,
+        interpolate=True,
+        discount=None,
+        alpha=0.4,
+        held_out=None,
     ):
         self.text, self.metadata, self.order, self.smoothing, self.k = text, {}, order, smoothing, k
-        self.interpolate_unigrams = interpolate_unigrams
+        self.interpolate_unigrams, self.interpolate, self.alpha = interpolate_unigrams, interpolate, alpha
         self.raw = [None, *(raw_counts(ids, n) for n in range(1, order + 1))]
-        self.counts = adjusted_counts(self.raw) if smoothing == "modified-kneser-ney" else self.raw
+        self.counts = adjusted_counts(self.raw) if smoothing.endswith("kneser-ney") else self.raw
         self.children = collections.defaultdict(dict)  # context -> {word: count}
         for table in self.counts[1:]:
             for gram, count in table.items():
                 if gram != (BOS,):
                     self.children[gram[:-1]][gram[-1]] = count
         if smoothing == "modified-kneser-ney":
-            self.discounts = [None] + [discount(t, fallback) for t in self.counts[1:]]
+            self.discounts = [None] + [three_discounts(t, fallback) for t in self.counts[1:]]
+        if smoothing in ("absolute", "kneser-ney"):
+            self.discounts = [None] + [one_discount(t) if discount is None else discount for t in self.counts[1:]]
+        if smoothing == "katz":
+            self.kept = [None] + [good_turing(t) for t in self.counts[1:]]
+        if smoothing == "jelinek-mercer":
+            self.weights = self.expectation_maximisation(held_out)
         self.rows = {}
 
     def begin(self, n=1):
@@ -117,7 +127,7 @@ class NGramReference(SlowModel):
             return np.log([self.row(tuple(w for w in context if w != NOTHING)) for context in state.tolist()])
 
     def context_counts(self, state):
-        if self.smoothing == "modified-kneser-ney":
+        if self.smoothing not in ("mle", "add-k"):
             return None
         counts = np.zeros((len(state), self.vocabulary_size), np.int64)
         for i, context in enumerate(state.tolist()):
@@ -134,8 +144,9 @@ class NGramReference(SlowModel):
     def row(self, context):
         context = self.seen(context)
         if context not in self.rows:
-            estimate = {"mle": self.likelihood, "add-k": self.additive}.get(self.smoothing, self.kneser_ney)
-            self.rows[context] = estimate(context)
+            estimate = {"mle": self.likelihood, "stupid-backoff": self.scores, "add-k": self.additive}
+            estimate = estimate.get(self.smoothing) if self.interpolate or self.smoothing != "add-k" else None
+            self.rows[context] = (estimate or self.smoothed)(context)
         return self.rows[context]
 
     def likelihood(self, context):
@@ -151,23 +162,106 @@ class NGramReference(SlowModel):
         p[BOS] = 0
         return p / p.sum()
 
-    def kneser_ney(self, context):
-        size = self.vocabulary_size
-        discounts = self.discounts[len(context) + 1]
-        children = self.children[context]
-        total = sum(children.values())
-        gamma = sum(discounts[min(count, 3)] for count in children.values()) / total
-        if context:
-            p = gamma * self.row(context[1:])
-        elif self.interpolate_unigrams:
-            p = np.full(size, gamma / (size - 1))
-        else:
-            p = np.zeros(size)
-            p[0] = gamma
-        for word, count in children.items():
-            p[word] += (count - discounts[min(count, 3)]) / total
-        p[BOS] = 0
+    def scores(self, context):
+        """Brants et al. (2007), no distribution: `log_probs` of the model divide it by its sum."""
+        p = self.alpha * self.row(context[1:]) if context else np.zeros(self.vocabulary_size)
+        total = sum(self.children[context].values())
+        for word, count in self.children[context].items():
+            p[word] = count / total
+        if not context and p[0] == 0:
+            p[0] = self.alpha / (self.vocabulary_size - 1)
         return p
+
+    def shares(self, context):
+        """What each seen word gets from this context's own counts: {word: share}."""
+        children, n = self.children[context], len(context) + 1
+        total, kept, divisor = sum(children.values()), dict(children), None
+        if self.smoothing == "modified-kneser-ney":
+            kept = {w: count - self.discounts[n][min(count, 3)] for w, count in children.items()}
+        elif self.smoothing in ("absolute", "kneser-ney"):
+            kept = {w: count - self.discounts[n] for w, count in children.items()}
+        elif self.smoothing == "witten-bell":
+            divisor = total + len(children)
+        elif self.smoothing == "katz":
+            kept = {w: count * self.kept[n].get(count, 1.0) for w, count in children.items()} if context else kept
+            divisor = total if context else total + 1
+        elif self.smoothing == "jelinek-mercer":
+            weight = self.weights[n][total.bit_length()]
+            kept = {w: weight * count for w, count in children.items()}
+        elif self.smoothing == "add-k":
+            kept = {w: count + self.k for w, count in children.items()}
+            divisor = total + self.k * (self.vocabulary_size - 1)
+        return {w: count / (divisor or total) for w, count in kept.items()}
+
+    def smoothed(self, context):
+        """The shares, and what they leave to the shorter context: mixed, or for unseen words only."""
+        shares = self.shares(context)
+        left = 1 - sum(shares.values())
+        if not context:
+            p = np.full(self.vocabulary_size, left / (self.vocabulary_size - 1))
+            if not self.interpolate_unigrams:
+                p[:] = 0
+                p[0] = left
+            p[BOS] = 0
+        else:
+            p = left * self.row(context[1:])
+        if context and not self.interpolate:
+            seen = list(shares)
+            unseen = 1 - self.row(context[1:])[seen].sum()
+            if left < 1e-7 and unseen > 1e-7:  # Doug Paul's rule: unseen words come once
+                total = sum(self.children[context].values())
+                shares = {w: share * total / (total + 1) for w, share in shares.items()}
+                left = 1 / (total + 1)
+            if sum(shares.values()) == 0:
+                return self.row(context[1:])
+            if unseen < 1e-7:
+                shares = {w: share / sum(shares.values()) for w, share in shares.items()}
+            p = self.row(context[1:]) * (left / unseen if unseen > 1e-7 else 0)
+            p[seen] = 0
+        for word, share in shares.items():
+            p[word] += share
+        return p
+
+    def use_weights(self, weights):
+        """Take other weights of Jelinek & Mercer: for each order a list by floor(log2(total))."""
+        self.weights = [None, *({bucket + 1: w for bucket, w in enumerate(of_order)} for of_order in weights)]
+        self.rows = {}
+
+    def expectation_maximisation(self, held_out, rounds=500):
+        """Jelinek & Mercer (1980): weights[n][bits of the context's total], a token at a time."""
+        tokens = []  # for each token: a list of (n, bits, n(c w) / n(c .)) from the unigrams up
+        for sentence in sentences(held_out):
+            for i in range(1, len(sentence)):
+                levels = []
+                for n in range(1, self.order + 1):
+                    context = sentence[max(i - n + 1, 0) : i]
+                    if len(context) < n - 1 or context not in self.children:
+                        break
+                    total = sum(self.children[context].values())
+                    levels.append((n, total.bit_length(), self.children[context].get(sentence[i], 0) / total))
+                tokens.append(levels)
+        weights = [collections.defaultdict(lambda: 0.5) for _ in range(self.order + 1)]
+        for _ in range(rounds):
+            stayed, came = collections.Counter(), collections.Counter()
+            for levels in tokens:
+                p = [1 / (self.vocabulary_size - 1)]
+                for n, bits, share in levels:
+                    p.append(weights[n][bits] * share + (1 - weights[n][bits]) * p[-1])
+                arrived = 1.0
+                for (n, bits, share), of_it in reversed(list(zip(levels, p[1:], strict=True))):
+                    stays = weights[n][bits] * share / of_it
+                    came[n, bits] += arrived
+                    stayed[n, bits] += arrived * stays
+                    arrived *= 1 - stays
+            for (n, bits), number in came.items():
+                weights[n][bits] = stayed[n, bits] / number if number else 0.0
+        for of_order in weights[1:]:  # what was never met is like the next smaller one, or the smallest
+            met = sorted(of_order)
+            for bits in range(64):
+                if bits not in of_order and met:
+                    smaller = [b for b in met if b < bits]
+                    of_order[bits] = of_order[smaller[-1] if smaller else met[0]]
+        return weights
 
 
 def sentences(ids):
@@ -194,7 +288,7 @@ def adjusted_counts(raw):
     return adjusted
 
 
-def discount(counts, fallback=None):
+def three_discounts(counts, fallback=None):
     """Chen & Goodman (1998), equation 26: what to take off n-grams seen once, twice, three times or more."""
     n = collections.Counter(count for gram, count in counts.items() if gram != (BOS,))
     if n[1] and n[2] and n[3]:
@@ -205,6 +299,29 @@ def discount(counts, fallback=None):
     if fallback is None:
         raise LmkitError("the counts of counts allow no discounts")
     return [0.0, *fallback]
+
+
+def one_discount(counts):
+    """Ney, Essen & Kneser (1994)."""
+    n = collections.Counter(count for gram, count in counts.items() if gram != (BOS,))
+    return n[1] / (n[1] + 2 * n[2]) if n[1] and n[2] else 0.5
+
+
+def good_turing(counts):
+    """Katz (1987): the share of the counts 1 to 7 that is kept; 1 where it would be none or more."""
+    n = collections.Counter(count for gram, count in counts.items() if gram != (BOS,))
+    limit = max((k for k in range(8) if n[k + 1] or k == 0), default=0)
+    while limit and not n[limit + 1]:
+        limit -= 1
+    if not n[1]:
+        return {}
+    rest = (limit + 1) * n[limit + 1] / n[1]
+    kept = {}
+    for r in range(1, limit + 1):
+        ratio = (r + 1) * n[r + 1] / (r * n[r]) if n[r] else 2.0
+        value = (ratio - rest) / (1 - rest) if rest != 1 else 1.0
+        kept[r] = value if 0 < value <= 1 and ratio <= 1 else 1.0
+    return kept
 
 
 def read_arpa(lines):

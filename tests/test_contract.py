@@ -64,6 +64,8 @@ MODELS = {
     "ngram-cut-off": lambda: ngram(3, discount_fallback=FALLBACK, cutoffs=(0, 0, 1)),
     "ngram-add-k": lambda: ngram(3, smoothing="add-k", k=0.5),
     "ngram-mle": lambda: ngram(2, smoothing="mle"),
+    "ngram-katz": lambda: ngram(3, smoothing="katz"),
+    "ngram-backing-off": lambda: ngram(4, smoothing="witten-bell", interpolate=False),
     "ngram-unigram": lambda: ngram(1, discount_fallback=FALLBACK),
     "rnn-elman": lambda: recurrent("elman"),
     "rnn-gru": lambda: recurrent("gru", embedding=6),

@@ -18,7 +18,10 @@ from lmkit.errors import LmkitError, OptionError
 
 __all__ = ["cli", "main"]
 
-COMMANDS = ("train", "sample", "perplexity", "next", "count", "info")
+COMMANDS = (
+    "train", "sample", "perplexity", "score", "filter", "next", "count", "tokenize", "detokenize", "convert", "prune",
+    "info",
+)  # fmt: skip
 COMPLETION = "_LMKIT_COMPLETE"  # set by the shell's completion
 FAILURE, USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 

@@ -15,6 +15,7 @@ __all__ = [
     "format_option",
     "input_options",
     "model_option",
+    "model_unless",
     "option",
     "output_option",
     "quiet_option",
@@ -22,6 +23,7 @@ __all__ = [
     "threads_option",
     "top_option",
     "vocabulary_options",
+    "way_options",
 ]
 
 Decorator = Callable[[Callable], Callable]
@@ -185,19 +187,34 @@ input_options = together(
     ),
 )
 
+tokenizer_option = functools.partial(
+    option,
+    "--tokenizer",
+    type=click.Choice(["word", "char", "byte", "whitespace"]),
+    help="word, char and byte keep the whole text; whitespace is what n-gram toolkits call a token.",
+)
+sentence_option = functools.partial(
+    option, "--sentence", type=click.Choice(["line", "paragraph", "text"]), help="Where sentences end."
+)
+
+way_options = together(
+    tokenizer_option(show_default="the model's"),
+    sentence_option(show_default="the model's, or that of the tokenizer"),
+    option(
+        "--ids", is_flag=True, show_default=False, help="Ids of the model's vocabulary, not tokens; unknown ones are 0."
+    ),
+)
+
+
+def model_unless(model: str, tokenizer: str | None) -> str | None:
+    """Return the model to ask how text becomes tokens, if nothing else says so."""
+    named = click.get_current_context().get_parameter_source("model") is not click.core.ParameterSource.DEFAULT
+    return model if named or tokenizer is None else None
+
+
 vocabulary_options = together(
-    option(
-        "--tokenizer",
-        type=click.Choice(["word", "char", "byte", "whitespace"]),
-        default="word",
-        help="word, char and byte keep the whole text; whitespace is what n-gram toolkits call a token.",
-    ),
-    option(
-        "--sentence",
-        type=click.Choice(["line", "paragraph", "text"]),
-        show_default="line for whitespace, else paragraph",
-        help="Where sentences end.",
-    ),
+    tokenizer_option(default="word"),
+    sentence_option(show_default="line for whitespace, else paragraph"),
     option("--lowercase", is_flag=True, show_default=False, help="Turn capital letters into small ones."),
     option("--vocab", metavar="FILE|MODEL", help="The only tokens to know; all others become <unk>."),
     option("--vocab-size", type=click.IntRange(min=1), metavar="N", help="Keep the N most frequent tokens."),

@@ -111,6 +111,10 @@ def given(context: click.Context, arch: str | None) -> dict:
             continue
         if arch is None and source is ParameterSource.ENVIRONMENT and name not in ("threads", "checkpoint_every"):
             continue
+        if name == "valid" and arch == "ngram" and context.params["smoothing"] != "jelinek-mercer":
+            if source is ParameterSource.ENVIRONMENT:
+                continue
+            raise click.UsageError("--valid goes with --arch elman, gru or lstm, and with --smoothing jelinek-mercer")
         if name in of_family and name not in own:
             if source is ParameterSource.ENVIRONMENT:
                 continue
@@ -127,4 +131,4 @@ def option_names(arch: str) -> set[str]:
     """Return the names of the command's options that belong to the family of an architecture."""
     architecture = registry.architecture(arch)
     names = {field.name for field in dataclasses.fields(architecture.get("options"))} - {"limit_vocabulary"}
-    return names | ({"valid"} if architecture.in_steps else {"limit_vocab"})
+    return names | {"valid"} | (set() if architecture.in_steps else {"limit_vocab", "from_counts"})

@@ -44,15 +44,35 @@ ngram_options = together(
     ),
     ngram(
         "--smoothing",
-        type=click.Choice(SMOOTHINGS),
+        type=click.Choice(list(SMOOTHINGS)),
         default="modified-kneser-ney",
         help="How probability gets to what was not seen; mle leaves it without.",
     ),
+    ngram(
+        "--interpolate/--back-off",
+        default=None,
+        show_default="what the smoothing is known for",
+        help="Mix seen n-grams with the shorter context, or ask it for unseen ones only.",
+    ),
     ngram("--k", type=float, show_default="1 for add-k", metavar="K", help="What add-k adds to each count."),
+    ngram(
+        "--discount",
+        type=float,
+        metavar="D",
+        show_default="estimated",
+        help="What absolute and kneser-ney take off each count.",
+    ),
+    ngram(
+        "--alpha",
+        type=float,
+        metavar="A",
+        show_default="0.4 for stupid-backoff",
+        help="What a shorter context's score counts.",
+    ),
     ngram(
         "--interpolate-unigrams/--no-interpolate-unigrams",
         default=True,
-        help="Give each word, or <unk> alone, the mass that the unigrams leave.",
+        help="Give each word, or <unk> alone, what the unigrams leave.",
     ),
     ngram(
         "--discount-fallback",
@@ -67,6 +87,12 @@ ngram_options = together(
         default="0",
         metavar="C1,C2,...",
         help="Drop n-grams seen so often or less, per order; the last number holds for all higher orders.",
+    ),
+    ngram(
+        "--from-counts",
+        is_flag=True,
+        show_default=False,
+        help="The texts are n-gram counts of all orders, as lmkit count and SRILM write them.",
     ),
     ngram("--limit-vocab", metavar="FILE|MODEL", help="After counting, drop n-grams with other words than these."),
 )
@@ -120,7 +146,8 @@ rnn_options = together(
     ),
     training(
         "--valid", metavar="SHARE|FILE", show_default="0.05",
-        help="What to validate on: a share of the text, its end, or a text of its own.",
+        help="What to hold out, to validate on: a share of the text, its end, or a text of its own. Also for "
+        "--smoothing jelinek-mercer, which finds its weights there.",
     ),
     training(
         "--validate-every", type=int, metavar="STEPS", show_default="an epoch, 50 to 500", help="Validate so often."

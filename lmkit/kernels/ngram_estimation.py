@@ -6,83 +6,164 @@ children of a context still hold their counts in column 2 when its kernel begins
 
 import numpy as np
 
-from lmkit.kernels import kernel
+from lmkit.kernels import helper, kernel
 from lmkit.kernels.memory import prefetch
+from lmkit.kernels.ngram_walk import find_child, record
 
-__all__ = ["add_k", "alias_table", "counts_of_counts", "finish", "modified_kneser_ney"]
+__all__ = [
+    "BACKING_OFF", "INTERPOLATED", "SCORED", "UNIFORM", "alias_table", "context_totals", "counts_of_counts",
+    "fill_level", "finish", "held_out_shares",
+]  # fmt: skip
 
+BOS, EOS = 1, 2  # as in lmkit.model; a test compares them
+INTERPOLATED, BACKING_OFF, UNIFORM, SCORED = range(4)
+NOTHING = 1e-7  # probability that is nothing but rounding: of float32 numbers many were summed
 _FULL = 4294967295.0
 _AHEAD = 24  # records between asking for a cache line and using it
 
 
 @kernel
-def counts_of_counts(records):
-    """Return how many n-grams have the (adjusted) count 0, 1, 2, 3 and 4: int64 (5,)."""
-    found = np.zeros(5, np.int64)
+def counts_of_counts(records, size):
+    """Return how many n-grams have the (adjusted) count 0, 1, ... size - 1: int64 (size,)."""
+    found = np.zeros(size, np.int64)
     for i in range(records.shape[0]):
-        if records[i, 2] < 5:
+        if records[i, 2] < size:
             found[records[i, 2]] += 1
     return found
 
 
 @kernel
-def modified_kneser_ney(begin, end, nodes, children, offset, dropped, discounts):
+def fill_level(
+    begin, end, nodes, children, offset, dropped, way, discounts, types_weight, spread, weights, constant
+):  # fmt: skip
     """Estimate the children of the contexts [begin, end); row = child - offset in `children` and `dropped`.
 
-        p(w | c) = (a(c w) - D(a(c w))) / a(c .) + gamma(c) p(w | suffix(c)),
-        gamma(c) = (D1 N1(c) + D2 N2(c) + D3 N3+(c) + a(dropped children)) / a(c .)
+    The formulas are those of `lmkit.ngram.estimators`.
 
-    Chen and Goodman (1998), equations 20 to 24; the mass of dropped children goes to gamma, as in lmplz.
+    Parameters
+    ----------
+    way : int
+        What becomes of what a context leaves: INTERPOLATED or BACKING_OFF with the shorter context, whose
+        probabilities are there already; UNIFORM: every word gets `constant` of it; SCORED: nothing, and shorter
+        contexts count `constant` times (stupid back-off).
+    discounts : array of float64
+        For counts 0, 1, ...; the last for all larger ones.
+    types_weight, spread : float
+        For each different word, and once: what is added to a context's total.
+    weights : array of float64
+        What shares are multiplied by, for each `bucket` of totals; empty: nothing.
+
+    The mass of dropped children goes to what is left, as in lmplz; where there is no shorter context to have it, they
+    count as never seen.
     """
     floats, found = nodes.view(np.float32), children.view(np.float32)
+    largest = discounts.size - 1
+    alone = way >= UNIFORM
     for c in range(begin, end):
         first, last = np.int64(nodes[c, 4]) - offset, np.int64(nodes[c + 1, 4]) - offset
-        total, kept = 0.0, 0.0
+        total, types, kept, lower = 0.0, 0, 0.0, 0.0
         for i in range(first, last):
             count = children[i, 2]
-            total += count
-            if not (dropped.size and dropped[i]):
-                kept += max(count - discounts[min(count, 3)], 0.0)
-        gamma = (total - kept) / total if total > 0.0 else 1.0
-        floats[c, 5] = gamma
+            gone = dropped.size > 0 and dropped[i] != 0
+            if not (gone and alone):
+                total += count
+                types += 1
+            if not gone:
+                kept += max(count - discounts[min(count, largest)], 0.0)
+                if way == BACKING_OFF:
+                    lower += floats[children[i, 1], 2]
+        if total == 0.0:
+            floats[c, 5] = constant if way == SCORED else 1.0
+            for i in range(first, last):
+                children[i, 3] = 0
+                found[i, 2] = 0.0
+            continue
+        divisor = total + types_weight * types + spread
+        if way == BACKING_OFF and kept >= divisor * (1 - NOTHING) and lower < 1 - NOTHING:
+            divisor += 1.0  # no discount bit: unseen words come once (Doug Paul's rule, as in SRILM)
+        weight = weights[bucket(total)] if weights.size else 1.0
+        left = (divisor - weight * kept) / divisor
+        weight /= divisor
+        follow = way == INTERPOLATED
+        if way == SCORED:
+            left = constant
+        elif way == BACKING_OFF and kept == 0.0:  # counts that are all taken off say nothing: the shorter context does
+            follow = True
+        elif way == BACKING_OFF and lower >= 1 - NOTHING:  # all that can come was seen
+            weight, left = 1.0 / kept, 0.0
+        elif way == BACKING_OFF:
+            left /= 1.0 - lower
+        floats[c, 5] = left
         mass = 0.0
         for i in range(first, last):
             share = 0.0
-            if not (dropped.size and dropped[i]):
-                share = max(children[i, 2] - discounts[min(children[i, 2], 3)], 0.0) / total
+            if not (dropped.size > 0 and dropped[i] != 0):
+                share = max(children[i, 2] - discounts[min(children[i, 2], largest)], 0.0) * weight
             mass += share
             children[i, 3] = np.uint32(min(mass * 4294967296.0, _FULL))
-            if i + _AHEAD < children.shape[0]:
-                prefetch(nodes, np.int64(children[i + _AHEAD, 1]) * 6)
-            found[i, 2] = share + gamma * floats[children[i, 1], 2]
+            if follow:
+                if i + _AHEAD < children.shape[0]:
+                    prefetch(nodes, np.int64(children[i + _AHEAD, 1]) * 6)
+                share += left * floats[children[i, 1], 2]
+            elif way == UNIFORM:
+                share += left * constant
+            found[i, 2] = share
+
+
+@helper
+def bucket(total):
+    """Return floor(log2(total)): contexts seen about as often share a weight."""
+    n, found = np.int64(total), 0
+    while n > 1:
+        n >>= 1
+        found += 1
+    return found
 
 
 @kernel
-def add_k(begin, end, nodes, children, offset, dropped, k, vocabulary_size):
-    """Estimate the children of the contexts [begin, end) by p(w | c) = (count(c w) + k) / (count(c .) + k V).
-
-    Lidstone (1920); k = 0 is maximum likelihood. gamma(c) = k V / (count(c .) + k V) is what all words share equally.
-    """
-    gammas, found = nodes.view(np.float32), children.view(np.float32)
+def context_totals(begin, end, nodes, children, offset, totals):
+    """Write the sum of the counts of the children of the contexts [begin, end)."""
     for c in range(begin, end):
-        first, last = np.int64(nodes[c, 4]) - offset, np.int64(nodes[c + 1, 4]) - offset
-        total = 0.0
-        for i in range(first, last):
-            if not (dropped.size and dropped[i]):
-                total += children[i, 2]
-        if total == 0.0:
-            gammas[c, 5] = 1.0
-            continue
-        total += k * vocabulary_size
-        gammas[c, 5] = k * vocabulary_size / total
-        mass = 0.0
-        for i in range(first, last):
-            if not (dropped.size and dropped[i]):
-                mass += children[i, 2]
-                children[i, 3] = np.uint32(min(mass / total * 4294967296.0, _FULL))
-                found[i, 2] = (children[i, 2] + k) / total
-            else:
-                children[i, 3] = np.uint32(min(mass / total * 4294967296.0, _FULL))
+        total = np.int64(0)
+        for i in range(np.int64(nodes[c, 4]) - offset, np.int64(nodes[c + 1, 4]) - offset):
+            total += children[i, 2]
+        totals[c] = total
+
+
+@kernel
+def held_out_shares(ids, order, nodes, leaves, totals, shares, buckets):
+    """For each token of a text and each n, write its share n(c w) / n(c .) after the n - 1 tokens before it.
+
+    Parameters
+    ----------
+    ids : array of int32, (T,), `</s>` at the end of each sentence
+    nodes, leaves : a trie that holds counts
+    totals : array of int64
+        n(c .) of each context.
+    shares : array of float64, (T, order)
+    buckets : array of int8, (T, order)
+        Of the total; -1 where the context was never seen, or would begin before the sentence.
+    """
+    before = 0
+    for p in range(ids.size):
+        shares[p] = 0.0
+        buckets[p] = -1
+        for n in range(order):  # words of context
+            if n > before + 1:
+                break
+            c = np.int64(0)
+            for j in range(p - n, p):
+                word = ids[j] if j >= p - before else np.int32(BOS)
+                c = find_child(nodes, leaves, np.int64(nodes[c, 4]), np.int64(nodes[c + 1, 4]), word)
+                if c == 0:
+                    break
+            if (n and c == 0) or totals[c] == 0:
+                break
+            buckets[p, n] = bucket(totals[c])
+            child = find_child(nodes, leaves, np.int64(nodes[c, 4]), np.int64(nodes[c + 1, 4]), ids[p])
+            if child:
+                shares[p, n] = record(nodes, leaves, child, 2) / totals[c]
+        before = 0 if ids[p] == EOS else before + 1
 
 
 @kernel

@@ -19,7 +19,7 @@ from lmkit.kernels.ngram_walk import (
     record,
 )
 
-__all__ = ["advance", "count_rows", "log_prob_rows", "score_pieces"]
+__all__ = ["advance", "count_rows", "log_prob_rows", "matches", "score_pieces"]
 
 BOS, EOS = 1, 2  # as in lmkit.model; a test compares them
 _LANES = 20  # pieces that are scored in turns: while one waits for memory, the others work
@@ -55,6 +55,36 @@ def advance(nodes, leaves, order, vocabulary_size, begin_state, states, ids, aft
                 break
             c = min(np.int64(nodes[c, 1]), nodes.shape[0] - 2)
         after[i] = _state_of(nodes, leaves, child if child else 1 + word)
+
+
+@kernel
+def matches(nodes, leaves, order, vocabulary_size, begin_state, blank, ids, found):
+    """Write for each token of a text the node of the longest n-gram that ends with it.
+
+    Parameters
+    ----------
+    blank : array of uint8, one for each node; empty for none
+        Nodes that are contexts and no n-grams.
+    """
+    internal = nodes.shape[0] - 1
+    state = min(np.int64(begin_state), internal - 1)
+    for i in range(ids.size):
+        word = np.int64(ids[i])
+        if word < 0 or word >= vocabulary_size:
+            word = 0
+        longest, found[i] = np.int64(0), 0
+        for _ in range(order):
+            if state == 0 or found[i]:
+                break
+            low, high = children(nodes, leaves, state)
+            child = find_child(nodes, leaves, low, high, word)
+            longest = longest if longest else child
+            if child and not (blank.size and blank[child]):
+                found[i] = child
+            state = min(np.int64(nodes[state, 1]), internal - 1)
+        found[i] = found[i] if found[i] else 1 + word
+        longest = longest if longest else found[i]
+        state = np.int64(begin_state) if word == EOS else _state_of(nodes, leaves, longest)
 
 
 @kernel

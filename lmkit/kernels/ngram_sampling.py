@@ -4,12 +4,13 @@ import math
 
 import numpy as np
 
-from lmkit.kernels import kernel
+from lmkit.kernels import helper, kernel
 from lmkit.kernels.ngram_walk import (
     DIRECT,
     ask_context,
     ask_range,
     children,
+    find_child,
     first_child,
     narrow,
     node_with_children,
@@ -17,7 +18,7 @@ from lmkit.kernels.ngram_walk import (
 )
 from lmkit.kernels.random import random_bits
 
-__all__ = ["draw"]
+__all__ = ["draw", "draw_backing_off"]
 
 BOS, EOS = 1, 2  # as in lmkit.model; a test compares them
 _LANES = 24  # streams that are drawn in turns: while one waits for memory, the others work
@@ -203,3 +204,89 @@ def draw(
                 phase[lane] = _OPEN
                 ask_context(nodes, state)
                 lane += 1
+
+
+@kernel
+def draw_backing_off(
+    nodes, leaves, alias, order, begin_state, banned, keys, counters, states, t, ids, done, after, levels
+):  # fmt: skip
+    """Draw t tokens for each stream, exactly from a model that backs off.
+
+    The children of a context speak with the probability of their sum, which is the mass of the last one. If they do
+    not, the shorter context is drawn from again and again until it names a word that is none of them. As the shorter
+    context may ask a still shorter one, a word that is refused is drawn anew from where it was refused.
+
+    Parameters
+    ----------
+    levels : array of int64
+        Where a stream stopped for help after `_REJECTIONS`, done[i] < t: how many contexts have left the token to the
+        next shorter one, which then named none but refused words; 0 where the last word was banned.
+
+    See `draw` for the others.
+    """
+    last = nodes.shape[0] - 2
+    path = np.zeros(order + 1, np.int64)
+    for s in range(states.size):
+        state = min(np.int64(states[s]), last)
+        rejections, level = 0, 0
+        path[0] = state
+        while done[s] < t:
+            if rejections > _REJECTIONS:
+                levels[s] = level
+                break
+            word = _speak(nodes, leaves, alias, path, level, keys[s], counters, s)
+            if word < 0:
+                level += 1
+                path[level] = min(np.int64(nodes[path[level - 1], 1]), last) if level < order else 0
+                continue
+            refused = -1
+            for j in range(level - 1, -1, -1):
+                low, high = children(nodes, leaves, path[j])
+                if low < high and record(nodes, leaves, high - 1, 3) and find_child(nodes, leaves, low, high, word):
+                    refused = j
+                    break
+            if refused >= 0 or banned[word]:
+                level = refused + 1
+                rejections += 1
+                continue
+            ids[s, done[s]] = word
+            done[s] += 1
+            child = 1 + word
+            for j in range(level + 1):
+                low, high = children(nodes, leaves, path[j])
+                found = find_child(nodes, leaves, low, high, word) if path[j] else np.int64(0)
+                if found:
+                    child = found
+                    break
+            if word == EOS:
+                state = np.int64(begin_state)
+            elif child <= last:
+                state = node_with_children(nodes, child)
+            else:
+                state = node_with_children(nodes, np.int64(leaves[child - last - 1, 1]))
+            path[0], level, rejections = state, 0, 0
+        after[s] = state
+
+
+@helper
+def _speak(nodes, leaves, alias, path, level, key, counters, stream):
+    """Return a word that the context path[level] names by itself, -1 if it leaves it to the shorter one."""
+    c = path[level]
+    counters[stream] += np.uint64(1)
+    bits = random_bits(key, counters[stream])
+    roll = np.int64(bits >> np.uint64(32))
+    if c == 0:
+        v = alias.shape[0]
+        column = np.int64((np.uint64(roll) * np.uint64(v)) >> np.uint64(32))
+        heads = (bits & np.uint64(0xFFFFFFFF)) < np.uint64(alias[column, 0])
+        return column if heads else min(np.int64(alias[column, 1]), v - 1)
+    low, high = children(nodes, leaves, c)
+    if low >= high:
+        return np.int64(-1)
+    all_of_it = nodes.view(np.float32)[c, 5] == -np.inf
+    if not all_of_it and roll >= record(nodes, leaves, high - 1, 3):
+        return np.int64(-1)
+    while high - low > DIRECT:
+        low, high = narrow(nodes, leaves, 3, roll + 1, low, high)
+    at = min(first_child(nodes, leaves, 3, roll + 1, low, high), high - 1)
+    return min(record(nodes, leaves, at, 0), alias.shape[0] - 1)

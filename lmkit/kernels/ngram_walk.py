@@ -33,9 +33,9 @@ def children(nodes, leaves, c):
 
 @helper
 def node_with_children(nodes, node):
-    """Return the node itself where it has children, else the context its link leads to; clamped."""
+    """Return the node itself where it has children or a weight, else the context its link leads to; clamped."""
     node = min(np.int64(node), nodes.shape[0] - 2)
-    if nodes[node, 4] == nodes[node + 1, 4]:
+    if nodes[node, 4] == nodes[node + 1, 4] and nodes[node, 5] == 0:
         return min(np.int64(nodes[node, 1]), nodes.shape[0] - 2)
     return node
 

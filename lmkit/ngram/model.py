@@ -10,16 +10,20 @@ import numpy as np
 from lmkit.errors import LmkitError, ModelError, OptionError
 from lmkit.kernels import ngram_query, ngram_sampling
 from lmkit.model import BOS, RESERVED, LanguageModel
+from lmkit.ngram.count_files import Counts, levels_of
 from lmkit.ngram.counts import NOTHING, link_levels
-from lmkit.ngram.options import NGramOptions
+from lmkit.ngram.estimators import ESTIMATORS
+from lmkit.ngram.options import SMOOTHINGS, NGramOptions
 from lmkit.ngram.smoothing import estimate
-from lmkit.ngram.trie import BEGIN, SUFFIX, Trie, read_only
+from lmkit.ngram.trie import BACKOFF, BEGIN, SUFFIX, WORD, Trie, read_only
 from lmkit.text import TextLayer, Vocabulary
 from lmkit.threads import available, in_threads
 from lmkit.uniforms import Uniforms
 
-__all__ = ["NGramModel", "train"]
+__all__ = ["ARPA", "NGramModel", "train", "train_from_counts"]
 
+ARPA = "arpa"  # the smoothing of a model that was not estimated here
+NOBODY = np.zeros(0, np.uint32)
 IMPOSSIBLE = 1.001  # a probability above this (or no number) comes from a damaged file
 COMPANY = 8  # streams a thread draws at least: they wait for memory together
 PIECE = 16384  # tokens: a long text is scored in pieces of this size, a few at a time
@@ -35,23 +39,37 @@ class NGramModel(LanguageModel):
     trie : Trie
     options : dict
         Order, smoothing and what else shaped the numbers.
+    blanks : ndarray of uint32
+        Nodes that are there only because longer n-grams begin with them: what they predict is what backing off gives.
+    spreads : bool
+        Whether contexts give what they leave to all words equally, not as a shorter context says.
     threads : int
         At most this many threads score and draw; the numbers are the same for every number of them.
     """
 
     family = "ngram"
+    remembers = False
 
-    def __init__(self, text: TextLayer, trie: Trie, options: dict, metadata: dict | None = None):
+    def __init__(
+        self, text: TextLayer, trie: Trie, options: dict, metadata: dict | None = None, blanks: np.ndarray = NOBODY
+    ):
         self.text = text
         self.trie = trie
+        self.blanks = read_only(blanks)
         self.options = options
         self.metadata = metadata or {}
         self.threads = available()
         bos = 1 + BOS
-        begins = trie.order > 1 and trie.nodes[bos, BEGIN] != trie.nodes[bos + 1, BEGIN]
+        begins = trie.order > 1 and (
+            trie.nodes[bos, BEGIN] != trie.nodes[bos + 1, BEGIN] or trie.nodes[bos, BACKOFF] != 0
+        )
         self._begin = bos if begins else 0  # cut-offs may leave `<s>` without children: then it is no context
-        spread = options["smoothing"] == "add-k"
+        interpolates = options.get("interpolate", True)  # what models of the first version do
+        spread = options["smoothing"] == "add-k" and interpolates
         self._uniform = -math.log(self.vocabulary_size - 1) if spread else math.nan
+        self.spreads = spread
+        self._backs_off = not interpolates
+        self._scores = options["smoothing"] == "stupid-backoff"
 
     @property
     def order(self) -> int:
@@ -59,7 +77,7 @@ class NGramModel(LanguageModel):
         return self.trie.order
 
     def settings(self) -> dict:
-        return {**super().settings(), **{k: v for k, v in self.options.items() if k != "discounts"}}
+        return {**super().settings(), **{k: v for k, v in self.options.items() if k not in ("discounts", "weights")}}
 
     def begin(self, n: int = 1) -> np.ndarray:
         return np.full(n, self._begin, np.uint32)
@@ -67,6 +85,8 @@ class NGramModel(LanguageModel):
     def log_probs(self, state: np.ndarray) -> np.ndarray:
         rows = np.empty((len(state), self.vocabulary_size), np.float32)
         ngram_query.log_prob_rows(self.trie.nodes, self.trie.leaves, self.order, self._uniform, read_only(state), rows)
+        if self._scores:  # are no distribution until they are divided by their sum
+            rows -= np.log(np.exp(rows, dtype=np.float64).sum(axis=1, keepdims=True))
         return rows
 
     def advance(self, state: np.ndarray, ids: np.ndarray) -> np.ndarray:
@@ -140,47 +160,80 @@ class NGramModel(LanguageModel):
         forbidden[banned] = 1
         forbidden[BOS] = 1
         state = np.array(state, np.uint32)
+        levels = np.zeros(streams, np.int64)
         while (done < t).any():
-            self._draw(state, t, uniforms, forbidden, ids, done)
-            for i in np.flatnonzero(done < t):  # the kernel met banned tokens again and again
-                ids[i, done[i]], state[i] = self._draw_from_row(state[i], uniforms, forbidden, i)
+            if not self._scores:
+                self._draw(state, t, uniforms, forbidden, ids, done, levels)
+            for i in np.flatnonzero(done < t):  # the kernel met banned or refused tokens again and again
+                ids[i, done[i]], state[i] = self._draw_from_rows(state[i], uniforms, forbidden, i, int(levels[i]))
                 done[i] += 1
         return ids, state
 
-    def _draw(self, state, t, uniforms, forbidden, ids, done):
+    def _draw(self, state, t, uniforms, forbidden, ids, done, levels):
         """Let the kernel draw, in place, until each stream has t tokens or needs help."""
         trie, streams = self.trie, len(state)
         after = np.empty_like(state)
         parts = np.array_split(
             np.arange(streams), max(1, min(self.threads, streams // COMPANY)) if streams * t > 2048 else 1
         )
-        spreads = not math.isnan(self._uniform)
+        shared = (trie.nodes, trie.leaves, trie.alias, self.order, self._begin)
         jobs = []
         for p in parts:
             s = slice(p[0], p[-1] + 1)
-            jobs.append((
-                trie.nodes, trie.leaves, trie.alias, self.order, self._begin, spreads, forbidden, uniforms.keys[s],
-                uniforms.counters[s], state[s], t, ids[s], done[s], after[s],
-            ))  # fmt: skip
-        in_threads(self.threads, ngram_sampling.draw, jobs)
+            own = (forbidden, uniforms.keys[s], uniforms.counters[s], state[s], t, ids[s], done[s], after[s])
+            jobs.append((*shared, *own, levels[s]) if self._backs_off else (*shared, self.spreads, *own))
+        kernel = ngram_sampling.draw_backing_off if self._backs_off else ngram_sampling.draw
+        in_threads(self.threads, kernel, jobs)
         state[:] = after
 
-    def _draw_from_row(self, state, uniforms, forbidden, stream):
-        """Draw a token from the full distribution over what is allowed; return it and the state after."""
+    def _draw_from_rows(self, state, uniforms, forbidden, stream, level):
+        """Draw a token from whole rows; return it and the state after.
+
+        `level` contexts, of a model that backs off, have left it to the next shorter one: each takes a token that is
+        not among its children. Where none is allowed, the shorter context answers.
+        """
+        path = [np.array([state], np.uint32)]
+        for _ in range(level):
+            path.append(self.shorten(path[-1]))
+        token = self._roll(path[level], uniforms, stream, path[level - 1] if level else None, forbidden)
+        for j in reversed(range(level - 1)):
+            if token is not None and self._refuses(path[j], token):
+                token = self._roll(path[j + 1], uniforms, stream, path[j], forbidden)
+        context = path[0]
+        while token is None or forbidden[token]:
+            if context is None:
+                raise LmkitError("nothing can be drawn: the model knows no token but <unk>; --allow-unk lets it come")
+            token = self._roll(context, uniforms, stream, None, forbidden)
+            context = self.shorten(context)
+        return token, self.advance(path[0], np.array([token], np.int32))[0]
+
+    def _roll(self, context, uniforms, stream, refusing, forbidden):
+        """Draw from the distribution after a context: of what is allowed, or of what the context `refusing` does not
+        know; None where there is nothing."""
+        row = np.exp(self.log_probs(context)[0].astype(np.float64))
+        row[~(row <= IMPOSSIBLE)] = 0
+        if refusing is None:
+            row[forbidden != 0] = 0
+        else:
+            row[self._children(refusing)] = 0
+        cumulative = np.cumsum(row)
+        if not cumulative[-1] > 0:
+            return None
         one = Uniforms(uniforms.keys[stream : stream + 1], uniforms.counters[stream : stream + 1])
         u = one.floats()[0]
         uniforms.counters[stream] = one.counters[0]
-        context = np.array([state], np.uint32)
-        while context is not None:
-            row = np.exp(self.log_probs(context)[0].astype(np.float64))
-            row[forbidden != 0] = 0
-            row[~(row <= IMPOSSIBLE)] = 0
-            cumulative = np.cumsum(row)
-            if cumulative[-1] > 0:
-                token = int(np.searchsorted(cumulative, u * cumulative[-1], side="right"))
-                return token, self.advance(np.array([state], np.uint32), np.array([token], np.int32))[0]
-            context = self.shorten(context)
-        raise LmkitError("nothing can be drawn: the model knows no token but <unk>; --allow-unk lets it come")
+        return int(np.searchsorted(cumulative, u * cumulative[-1], side="right"))
+
+    def _children(self, context):
+        """Return the words that were seen after a context."""
+        trie, c = self.trie, int(context[0])
+        low, high = int(trie.nodes[c, BEGIN]), int(trie.nodes[c + 1, BEGIN])
+        if low < trie.internal:
+            return trie.nodes[low : min(high, trie.internal), WORD]
+        return trie.leaves[low - trie.internal : high - trie.internal, WORD]
+
+    def _refuses(self, context, token):
+        return token in self._children(context)
 
     def shorten(self, state: np.ndarray) -> np.ndarray | None:
         """Return the next shorter contexts; None where all are empty already."""
@@ -197,9 +250,20 @@ class NGramModel(LanguageModel):
         ngram_query.count_rows(self.trie.nodes, self.trie.leaves, self.trie.counts, read_only(state), rows)
         return rows
 
+    def orders(self, ids: np.ndarray) -> np.ndarray:
+        trie, found = self.trie, np.empty(len(ids), np.int64)
+        blank = np.zeros(sum(trie.sizes) if len(self.blanks) else 0, np.uint8)
+        blank[self.blanks] = 1
+        ngram_query.matches(
+            trie.nodes, trie.leaves, self.order, self.vocabulary_size, self._begin, blank,
+            read_only(np.asarray(ids, np.int32)), found,
+        )  # fmt: skip
+        return np.searchsorted(np.cumsum(trie.sizes), found, side="right")
+
     def tensors(self) -> dict[str, np.ndarray]:
         """Return all arrays of the model, for its file."""
-        return {**self.trie.tensors(), **self.text.tensors()}
+        blanks = {"ngram.blanks": self.blanks} if len(self.blanks) else {}
+        return {**self.trie.tensors(), **blanks, **self.text.tensors()}
 
     def config(self) -> dict:
         """Return what besides the arrays makes the model, for its file."""
@@ -221,10 +285,13 @@ class NGramModel(LanguageModel):
         config = file.metadata.get("config")
         options = dict(config) if isinstance(config, dict) else {}
         sizes = options.pop("ngrams", None)
-        if not isinstance(sizes, list) or options.get("smoothing") not in ("modified-kneser-ney", "mle", "add-k"):
+        if not isinstance(sizes, list) or options.get("smoothing") not in (*SMOOTHINGS, ARPA):
             raise ModelError(f"{file.name}: its settings are not those of an n-gram model; train it anew")
         trie = Trie.from_tensors(file.tensors, sizes, len(text.vocabulary), file.name)
-        return cls(text, trie, options, file.metadata)
+        blanks = file.tensors.get("ngram.blanks", NOBODY)
+        if blanks.dtype != np.uint32 or blanks.ndim != 1 or (len(blanks) and blanks.max() >= sum(trie.sizes)):
+            raise ModelError(f"{file.name}: tensor ngram.blanks is damaged; train or convert the model anew")
+        return cls(text, trie, options, file.metadata, blanks)
 
 
 def _check_streams(fits: bool, state: np.ndarray, name: str, shape: tuple[int, ...]) -> None:
@@ -245,6 +312,7 @@ def train(
     text: TextLayer,
     options: NGramOptions,
     progress: Callable[[str, int, int], None] | None = None,
+    held_out: np.ndarray | None = None,
 ) -> NGramModel:
     """Count and smooth: turn a text as ids (`</s>` at each sentence's end) into a model.
 
@@ -255,11 +323,17 @@ def train(
         How often each id stands in the text.
     progress : callable, optional
         Called with a phase, the steps done and all steps.
+    held_out : ndarray of int32, optional
+        A text on which Jelinek-Mercer smoothing finds its weights.
 
     Warns
     -----
     LmkitWarning
-        Kneser-Ney discounts had to fall back.
+        Discounts had to fall back.
+
+    Raises
+    ------
+    CorpusError, OptionError
     """
     step = 0
 
@@ -269,24 +343,59 @@ def train(
         if progress:
             progress(phase, step, options.order + 2)
 
-    excluded = NOTHING
-    if options.limit_vocabulary is not None:
-        if text.settings.tokenizer == "byte":
-            raise OptionError("--limit-vocab does not go with --tokenizer byte, whose vocabulary is all 256 bytes")
-        excluded = np.ones(len(counts), np.uint8)
-        excluded[:3] = 0
-        known = (text.vocabulary.id(token) for token in options.limit_vocabulary)
-        excluded[[i for i in known if i is not None]] = 0
+    excluded = _excluded(text, options)
     levels = link_levels(
-        ids, options.order, counts, adjusted=options.smoothing == "modified-kneser-ney", cutoffs=options.cutoffs,
+        ids, options.order, counts, adjusted=ESTIMATORS[options.smoothing].adjusted, cutoffs=options.cutoffs,
         excluded=excluded, threads=options.threads, progress=report,
     )  # fmt: skip
-    trie, facts = estimate(levels, options)
+    model = _estimated(levels, text, options, excluded, held_out)
     report("probabilities")
+    return model
+
+
+def train_from_counts(
+    counts: Counts, text: TextLayer, options: NGramOptions, name: str, held_out: np.ndarray | None = None
+) -> NGramModel:
+    """Smooth counts that were read from files: see `train`.
+
+    Parameters
+    ----------
+    counts : Counts
+        Of all orders up to that of the options; the vocabulary of `text` is theirs.
+    name : str
+        Of the files, for messages.
+
+    Raises
+    ------
+    CorpusError, OptionError
+    """
+    excluded = _excluded(text, options)
+    levels = levels_of(
+        counts, adjusted=ESTIMATORS[options.smoothing].adjusted, cutoffs=options.cutoffs, excluded=excluded, name=name,
+        threads=options.threads,
+    )  # fmt: skip
+    return _estimated(levels, text, options, excluded, held_out)
+
+
+def _excluded(text: TextLayer, options: NGramOptions) -> np.ndarray:
+    """Return which words are dropped with all their n-grams, uint8 (V,); empty for none."""
+    if options.limit_vocabulary is None:
+        return NOTHING
+    if text.settings.tokenizer == "byte":
+        raise OptionError("--limit-vocab does not go with --tokenizer byte, whose vocabulary is all 256 bytes")
+    excluded = np.ones(len(text.vocabulary), np.uint8)
+    excluded[:3] = 0
+    known = (text.vocabulary.id(token) for token in options.limit_vocabulary)
+    excluded[[i for i in known if i is not None]] = 0
+    return excluded
+
+
+def _estimated(levels, text, options, excluded, held_out) -> NGramModel:
+    """Turn counts into a model."""
+    trie, facts = estimate(levels, options, held_out)
     if excluded.any():
         kept = [text.vocabulary.token(i) for i in np.flatnonzero(excluded == 0) if i >= len(RESERVED)]
         text = TextLayer(text.settings, Vocabulary.from_tokens(kept))
-    described = {**options.describe(), **facts}
-    model = NGramModel(text, trie, described)
+    model = NGramModel(text, trie, {**options.describe(), **facts})
     model.threads = options.threads
     return model

@@ -8,10 +8,23 @@ import itertools
 from lmkit.errors import OptionError
 from lmkit.threads import available
 
-__all__ = ["MAX_ORDER", "SMOOTHINGS", "NGramOptions"]
+__all__ = ["BACK_OFF", "INTERPOLATE", "MAX_ORDER", "SMOOTHINGS", "NGramOptions"]
 
 MAX_ORDER = 32
-SMOOTHINGS = ("modified-kneser-ney", "mle", "add-k")
+INTERPOLATE, BACK_OFF = "interpolate", "back-off"
+SMOOTHINGS: dict[str, tuple[str, ...]] = {  # each with how it can use the shorter context, by default the first
+    "modified-kneser-ney": (INTERPOLATE, BACK_OFF),
+    "kneser-ney": (INTERPOLATE, BACK_OFF),
+    "absolute": (INTERPOLATE, BACK_OFF),
+    "witten-bell": (INTERPOLATE, BACK_OFF),
+    "katz": (BACK_OFF,),
+    "jelinek-mercer": (INTERPOLATE,),
+    "stupid-backoff": (BACK_OFF,),
+    "add-k": (INTERPOLATE, BACK_OFF),  # interpolated with the uniform distribution
+    "mle": (),
+}
+DISCOUNTED = ("kneser-ney", "absolute")  # by one number
+SPARE_UNIGRAMS = ("modified-kneser-ney", "kneser-ney", "absolute", "witten-bell", "katz")  # leave some for `<unk>`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,11 +36,18 @@ class NGramOptions:
     order : int
         n: a word is predicted from the n - 1 before it, 1 to 32.
     smoothing : str
-        "modified-kneser-ney", "mle" (maximum likelihood) or "add-k".
+        One of SMOOTHINGS; see `lmkit.ngram.estimators`.
+    interpolate : bool, optional
+        Whether seen n-grams get a share of the shorter context's probability, too, or it is asked for unseen ones
+        only. None: what the smoothing is known for.
     k : float
         What add-k adds to every count.
+    discount : float, optional
+        What absolute discounting and Kneser-Ney smoothing take off each count, 0 to 1. None: estimated.
+    alpha : float
+        What stupid back-off multiplies the score of the shorter context by.
     interpolate_unigrams : bool
-        Mix the unigrams with the uniform distribution; otherwise `<unk>` gets all the mass that is left over.
+        Spread what the unigrams leave over all words; otherwise `<unk>` gets it.
     discount_fallback : tuple of three floats, optional
         D1, D2 and D3+ for orders whose counts of counts do not yield discounts. None: 0.5, 1, 1.5 and a warning.
     cutoffs : tuple of int
@@ -45,7 +65,10 @@ class NGramOptions:
 
     order: int = 5
     smoothing: str = "modified-kneser-ney"
+    interpolate: bool | None = None
     k: float | None = None
+    discount: float | None = None
+    alpha: float | None = None
     interpolate_unigrams: bool = True
     discount_fallback: tuple[float, float, float] | None = None
     cutoffs: tuple[int, ...] = (0,)
@@ -55,7 +78,10 @@ class NGramOptions:
     def __post_init__(self):
         if self.threads is None:
             object.__setattr__(self, "threads", available())
-        for name, kind in (("order", int), ("threads", int), ("k", (int, float, type(None)))):
+        numbers = (int, float, type(None))
+        for name, kind in (
+            ("order", int), ("threads", int), ("k", numbers), ("discount", numbers), ("alpha", numbers),
+        ):  # fmt: skip
             if not isinstance(getattr(self, name), kind):
                 raise OptionError(f"--{name} is {getattr(self, name)!r}, which is no number of the right kind")
         if not 1 <= self.order <= MAX_ORDER:
@@ -68,20 +94,21 @@ class NGramOptions:
         self._check_cutoffs()
 
     def _check_smoothing(self):
-        if self.smoothing == "add-k":
-            k = 1.0 if self.k is None else self.k
-            if not 1e-30 <= k <= 1e9:
-                raise OptionError(f"--k is {k:g}; it must be from 1e-30 to 1e9")
-            object.__setattr__(self, "k", float(k))
-        elif self.k is not None:
-            raise OptionError(f"--k goes with --smoothing add-k, not with {self.smoothing}")
-        if self.smoothing != "modified-kneser-ney":
-            for given, name in (
-                (self.discount_fallback is not None, "--discount-fallback"),
-                (not self.interpolate_unigrams, "--no-interpolate-unigrams"),
-            ):
-                if given:
-                    raise OptionError(f"{name} goes with --smoothing modified-kneser-ney, not with {self.smoothing}")
+        ways = SMOOTHINGS[self.smoothing]
+        if self.interpolate is None:
+            object.__setattr__(self, "interpolate", INTERPOLATE in ways[:1])
+        elif (INTERPOLATE if self.interpolate else BACK_OFF) not in ways:
+            flag = INTERPOLATE if self.interpolate else BACK_OFF
+            raise OptionError(f"--{flag} does not go with --smoothing {self.smoothing}; leave it out")
+        self._number("k", ("add-k",), 1.0, lambda k: 1e-30 <= k <= 1e9, "from 1e-30 to 1e9")
+        self._number("discount", DISCOUNTED, None, lambda d: 0 <= d <= 1, "from 0 to 1")
+        self._number("alpha", ("stupid-backoff",), 0.4, lambda a: 0 < a <= 1, "over 0 and at most 1")
+        for given, name, smoothings in (
+            (self.discount_fallback is not None, "--discount-fallback", ("modified-kneser-ney",)),
+            (not self.interpolate_unigrams, "--no-interpolate-unigrams", SPARE_UNIGRAMS),
+        ):
+            if given and self.smoothing not in smoothings:
+                raise OptionError(f"{name} goes with --smoothing {' or '.join(smoothings)}, not with {self.smoothing}")
         if self.discount_fallback is not None:
             fallback = tuple(float(d) for d in self.discount_fallback)
             if len(fallback) != 3 or not all(0 <= d <= j for j, d in enumerate(fallback, start=1)):
@@ -90,6 +117,20 @@ class NGramOptions:
                     "D1,D2,D3 with 0 <= Dj <= j, such as 0.5,1,1.5"
                 )
             object.__setattr__(self, "discount_fallback", fallback)
+
+    def _number(self, name, smoothings, default, fine, expected):
+        """Check a number that belongs to some smoothings, or fill it in."""
+        value = getattr(self, name)
+        if self.smoothing not in smoothings:
+            if value is not None:
+                raise OptionError(
+                    f"--{name} goes with --smoothing {' or '.join(smoothings)}, not with {self.smoothing}"
+                )
+            return
+        value = default if value is None else value
+        if value is not None and not fine(value):
+            raise OptionError(f"--{name} is {value:g}; it must be {expected}")
+        object.__setattr__(self, name, value if value is None else float(value))
 
     def _check_cutoffs(self):
         try:
@@ -106,6 +147,16 @@ class NGramOptions:
         object.__setattr__(self, "cutoffs", cutoffs + (cutoffs[-1],) * (self.order - len(cutoffs)))
 
     @property
+    def keeps_counts(self) -> bool:
+        """Whether the model keeps how often its n-grams were seen: where p is no more than that."""
+        return self.smoothing in ("mle", "add-k")
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether a part of the text is needed that is not counted."""
+        return self.smoothing == "jelinek-mercer"
+
+    @property
     def drops(self) -> bool:
         """Whether some n-grams are counted but not kept."""
         return any(self.cutoffs) or self.limit_vocabulary is not None
@@ -113,9 +164,12 @@ class NGramOptions:
     def describe(self) -> dict:
         """Return the choices that make the model what it is, ready for JSON."""
         described = {"order": self.order, "smoothing": self.smoothing}
-        if self.smoothing == "add-k":
-            described["k"] = self.k
-        if self.smoothing == "modified-kneser-ney":
+        if SMOOTHINGS[self.smoothing]:
+            described["interpolate"] = self.interpolate
+        for name in ("k", "discount", "alpha"):
+            if getattr(self, name) is not None:
+                described[name] = getattr(self, name)
+        if self.smoothing in SPARE_UNIGRAMS:
             described["interpolate_unigrams"] = self.interpolate_unigrams
         if any(self.cutoffs):
             described["cutoffs"] = list(self.cutoffs)

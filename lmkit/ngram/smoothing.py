@@ -1,6 +1,6 @@
-"""From counts to probabilities: maximum likelihood, add-k and interpolated modified Kneser-Ney.
+"""From counts to probabilities: what every estimator of `lmkit.ngram.estimators` goes through.
 
-Every estimator fills the same trie, p(w | c) for the n-grams it knows and gamma(c) for all others, so one query serves
+Each fills the same trie, p(w | c) for the n-grams it knows and a back-off weight for all others, so one query serves
 them all. Numbers follow lmplz (Heafield et al. 2013) where the textbooks leave a choice.
 """
 
@@ -15,77 +15,83 @@ from lmkit.errors import LmkitWarning
 from lmkit.kernels import ngram_estimation as kernels
 from lmkit.model import BOS, UNK
 from lmkit.ngram.counts import NOTHING, Levels
+from lmkit.ngram.estimators import ESTIMATORS, KATZ_LIMIT, Order, Recipe
+from lmkit.ngram.held_out import fit_weights
 from lmkit.ngram.options import NGramOptions
 from lmkit.ngram.trie import BACKOFF, BEGIN, COUNT, LOG_P, SUFFIX, WORD, Trie
 from lmkit.threads import in_threads
 
-__all__ = ["DEFAULT_FALLBACK", "discounts_from_counts", "estimate"]
+__all__ = ["estimate"]
 
-DEFAULT_FALLBACK = (0.5, 1.0, 1.5)
+NO_WEIGHTS = np.zeros(0)
 
 
-def discounts_from_counts(counts_of_counts: np.ndarray) -> tuple[float, float, float] | None:
-    """Return D1, D2, D3+ from the numbers t[j] of n-grams with count j = 0 ... 4, or None where they are impossible.
+def _recipes(levels: Levels, words: int, options: NGramOptions) -> list[Recipe]:
+    """Return what the estimator says of each order.
 
-    D_j = j - (j + 1) Y t_(j+1) / t_j,  Y = t_1 / (t_1 + 2 t_2)   (Chen and Goodman 1998, equation 26)
-
-    >>> [round(d, 4) for d in discounts_from_counts([0, 100, 40, 20, 10])]
-    [0.5556, 1.1667, 1.8889]
-    >>> discounts_from_counts([0, 100, 0, 20, 10]) is None
-    True
+    Warns
+    -----
+    LmkitWarning
+        Of some order it can say nothing.
     """
-    t = np.asarray(counts_of_counts, np.float64)
-    if not t[1:4].all():
-        return None
-    y = t[1] / (t[1] + 2 * t[2])
-    discounts = tuple(float(j - (j + 1) * y * t[j + 1] / t[j]) for j in (1, 2, 3))
-    return discounts if all(0 <= d <= j for j, d in enumerate(discounts, start=1)) else None
-
-
-def _all_discounts(levels: Levels, options: NGramOptions) -> list[tuple[float, float, float]]:
-    found = [discounts_from_counts(kernels.counts_of_counts(levels.level(k))) for k in range(1, options.order + 1)]
-    failed = [k for k, d in enumerate(found, start=1) if d is None]
-    fallback = options.discount_fallback or DEFAULT_FALLBACK
+    estimator = ESTIMATORS[options.smoothing]
+    orders = [
+        Order(n, kernels.counts_of_counts(levels.level(n), KATZ_LIMIT + 2), words, options)
+        for n in range(1, options.order + 1)
+    ]
+    found = [estimator.recipe(order) for order in orders]
+    failed = [order.n for order, recipe in zip(orders, found, strict=True) if recipe is None]
+    fallback = options.discount_fallback or estimator.fallback
     if failed and options.discount_fallback is None:
         in_a_row = len(failed) > 2 and failed[-1] - failed[0] == len(failed) - 1
-        orders = f"{failed[0]} to {failed[-1]}" if in_a_row else ", ".join(map(str, failed))
+        listed = f"{failed[0]} to {failed[-1]}" if in_a_row else ", ".join(map(str, failed))
         warnings.warn(
-            f"the counts of counts of order {orders} yield no Kneser-Ney discounts (a small or "
-            f"repetitive corpus?): using {', '.join(f'{d:g}' for d in fallback)}; "
-            "--discount-fallback D1,D2,D3 sets others",
+            f"the counts of counts of order {listed} yield no discounts (a small or repetitive corpus?): using "
+            f"{', '.join(f'{d:g}' for d in fallback)}; {estimator.flag}",
             LmkitWarning,
             stacklevel=2,
         )
-    return [fallback if d is None else d for d in found]
+    return [Recipe((0.0, *fallback)) if recipe is None else recipe for recipe in found]
 
 
-def _kneser_ney_unigrams(counts: np.ndarray, discounts, interpolate: bool, dropped: np.ndarray) -> np.ndarray:
-    """Return p(w), float64 (V,), from adjusted counts: interpolated with the uniform distribution over all but `<s>`.
+def _way(options: NGramOptions) -> int:
+    """Return what becomes of the probability that contexts leave."""
+    if options.smoothing == "stupid-backoff":
+        return kernels.SCORED
+    if options.smoothing == "mle" or (options.smoothing == "add-k" and options.interpolate):
+        return kernels.UNIFORM
+    return kernels.INTERPOLATED if options.interpolate else kernels.BACKING_OFF
 
-    Without interpolation `<unk>` gets what the discounts spare, as in SRILM. Dropped words have no share, and the
-    uniform distribution does not reach them.
+
+def _unigrams(levels: Levels, options: NGramOptions, recipe: Recipe, weights: np.ndarray) -> np.ndarray:
+    """Return p(w), float64 (V,); what is left goes to all words but `<s>`, or to `<unk>` alone.
+
+    Dropped words have no share of either. Stupid back-off gives `<unk>` alpha / V, so that no text is impossible.
     """
-    counts = counts.astype(np.float64)
+    counts = levels.level(1)[:, COUNT].astype(np.float64)
+    kept = levels.dropped[1] == 0 if levels.dropped[1].size else np.ones(len(counts), bool)
     counts[BOS] = 0
-    p = np.maximum(counts - np.array([0.0, *discounts])[np.minimum(counts, 3).astype(int)], 0) / counts.sum()
-    kept = dropped == 0 if dropped.size else np.ones(len(p), bool)
+    way = _way(options)
+    if way in (kernels.UNIFORM, kernels.SCORED):
+        counts[~kept] = 0
+    discounts = np.array(recipe.discounts)
+    taken = discounts[np.minimum(counts, len(discounts) - 1).astype(int)]
+    total, types = counts.sum(), np.count_nonzero(counts)
+    p = np.where(counts > 0, np.maximum(counts - taken, 0), 0) / (total + recipe.types * types + recipe.spread)
+    if weights.size:
+        p *= weights[kernels.bucket(total)]
     p[~kept] = 0
+    left = max(1 - p.sum(), 0.0)
     kept[BOS] = False
-    spared = 1 - p.sum()
-    p[kept if interpolate else UNK] += spared / kept.sum() if interpolate else spared
+    if way == kernels.SCORED:
+        p[UNK] = p[UNK] or options.alpha / kept.sum()
+    elif options.smoothing == "mle":
+        p /= p.sum()
+    elif options.interpolate_unigrams:
+        p[kept] += left / kept.sum()
+    else:
+        p[UNK] += left
     return p
-
-
-def _unigrams(levels: Levels, options: NGramOptions, discounts) -> np.ndarray:
-    counts = levels.level(1)[:, COUNT]
-    if options.smoothing == "modified-kneser-ney":
-        return _kneser_ney_unigrams(counts, discounts, options.interpolate_unigrams, levels.dropped[1])
-    k = options.k or 0.0
-    p = counts + k
-    p[BOS] = 0
-    if levels.dropped[1].size:
-        p[levels.dropped[1] != 0] = 0
-    return p / p.sum()
 
 
 def _without_dropped(levels: Levels) -> Levels:
@@ -109,40 +115,56 @@ def _without_dropped(levels: Levels) -> Levels:
     return Levels(nodes, leaves, sizes, [NOTHING] * len(sizes))
 
 
-def estimate(levels: Levels, options: NGramOptions) -> tuple[Trie, dict]:
-    """Turn counts into the finished trie (in place, level by level), and say which discounts were used.
+def estimate(levels: Levels, options: NGramOptions, held_out: np.ndarray | None = None) -> tuple[Trie, dict]:
+    """Turn counts into the finished trie (in place, level by level), and say which discounts or weights were used.
+
+    Parameters
+    ----------
+    held_out : ndarray of int32, optional
+        The text on which Jelinek-Mercer smoothing finds its weights.
 
     Warns
     -----
     LmkitWarning
         The corpus yields no discounts for some order and none were given to fall back to.
+
+    Raises
+    ------
+    CorpusError
+        The corpus does not support the estimator at all.
     """
-    v = levels.sizes[1] - int(np.count_nonzero(levels.dropped[1]))
-    facts: dict = {}
-    discounts: list = [None] * options.order
-    kneser_ney = options.smoothing == "modified-kneser-ney"
-    if kneser_ney:
-        discounts = _all_discounts(levels, options)
-        facts["discounts"] = [[round(d, 6) for d in three] for three in discounts]
+    words = levels.sizes[1] - int(np.count_nonzero(levels.dropped[1])) - 1
+    recipes, facts = _recipes(levels, words, options), {}
+    if ESTIMATORS[options.smoothing].fallback:
+        facts["discounts"] = [[round(d, 6) for d in recipe.discounts[1:]] for recipe in recipes]
+    weights = [NO_WEIGHTS] * options.order
+    if options.smoothing == "jelinek-mercer":
+        weights = fit_weights(levels, words, held_out, options.threads)
+        facts["weights"] = [[round(w, 6) for w in of_order.tolist()] for of_order in weights]
     counts = np.zeros(0, np.uint32)
-    if not kneser_ney:
+    if options.keeps_counts:
         counts = np.concatenate([levels.nodes[:-1, COUNT], levels.leaves[:, COUNT]])
         if options.drops:
             counts = counts[np.concatenate([[True], *(d == 0 for d in levels.dropped[1:])])]
 
-    unigrams = _unigrams(levels, options, discounts[0])
+    way = _way(options)
+    constant = options.alpha if way == kernels.SCORED else 1 / words
+    unigrams = _unigrams(levels, options, recipes[0], weights[0])
     levels.level(1).view(np.float32)[:, LOG_P] = unigrams
     first = 1
     for k in range(2, options.order + 1):
-        children = levels.level(k)
         offset = first + levels.sizes[k - 1]
         ranges = np.linspace(first, offset, options.threads + 1).astype(int)
-        shared = (levels.nodes, children, offset, levels.dropped[k])
-        if kneser_ney:
-            work, extra = kernels.modified_kneser_ney, (np.array([0.0, *discounts[k - 1]]),)
-        else:
-            work, extra = kernels.add_k, (options.k or 0.0, v - 1)
-        in_threads(options.threads, work, [(int(b), int(e), *shared, *extra) for b, e in itertools.pairwise(ranges)])
+        recipe = recipes[k - 1]
+        numbers = (way, np.array(recipe.discounts), recipe.types, recipe.spread, weights[k - 1], constant)
+        in_threads(
+            options.threads,
+            kernels.fill_level,
+            [
+                (int(b), int(e), levels.nodes, levels.level(k), offset, levels.dropped[k], *numbers)
+                for b, e in itertools.pairwise(ranges)
+            ],
+        )
         first = offset
     if options.drops:
         unigrams = unigrams[levels.dropped[1] == 0]

@@ -115,6 +115,8 @@ class RNNOptions:
     seed: int = 1
     threads: int | None = None
 
+    holds_out = True  # a part of the text, to validate on
+
     def __post_init__(self):
         self._check_choices()
         self._fill_in()

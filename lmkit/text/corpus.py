@@ -32,6 +32,7 @@ MAGIC = {
     rb"BZh[1-9](1AY&SY|\x17\x72\x45\x38\x50\x90)": bz2.open,
     rb"\xfd7zXZ\x00": lzma.open,
 }
+COMPRESSED = (b"", b"\x1f", b"B", b"\xfd")  # first bytes after which more are needed to tell
 DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError)
 
 
@@ -60,6 +61,8 @@ class Corpus:
         Number of code points; an invalid byte is one.
     lines : int
         Number of lines; the last one counts without a newline, too.
+    live : bool
+        Whether blocks are to be had as soon as their bytes come, however few; else they are filled first.
 
     Raises
     ------
@@ -77,7 +80,7 @@ class Corpus:
             self.encoding = codecs.lookup(encoding).name
         except (LookupError, UnicodeError, ValueError, TypeError):
             raise OptionError(f"unknown encoding {encoding!r}; try utf-8, latin-1 or utf-16") from None
-        self.name, self.errors, self.data = str(name), errors, data
+        self.name, self.errors, self.data, self.live = str(name), errors, data, False
         self.bytes = self.characters = self.lines = 0
         self._hash = hashlib.sha256()
         self._read = 0  # bytes of the decompressed text
@@ -227,10 +230,13 @@ def _opened(corpus: Corpus) -> Iterator[BinaryIO]:
             raw = stack.enter_context(_standard_input())
         else:
             raw = stack.enter_context(_open_path(corpus.name))
-        head = b""
-        while len(head) < HEAD and (more := _read(corpus, raw, HEAD - len(head))):
-            head += more
-        file: BinaryIO = _Rejoined(head, raw, ended=len(head) < HEAD)
+        head, ended = b"", False
+        while (
+            len(head) < HEAD and head[:1] in COMPRESSED and not ended
+        ):  # a short line is to be had as soon as it comes
+            more = _read(corpus, raw, HEAD - len(head))
+            head, ended = head + more, not more
+        file: BinaryIO = _Rejoined(head, raw, ended, corpus.live)
         for magic, opener in MAGIC.items():
             if re.match(magic, head):
                 file = stack.enter_context(opener(io.BufferedReader(file, 1 << 16)))
@@ -274,8 +280,8 @@ class _Rejoined(io.RawIOBase):
     A terminal says only once that its text ends.
     """
 
-    def __init__(self, head: bytes, rest: BinaryIO, ended: bool):
-        self.head, self.rest, self.ended = head, rest, ended
+    def __init__(self, head: bytes, rest: BinaryIO, ended: bool, live: bool):
+        self.head, self.rest, self.ended, self.live = head, rest, ended, live
 
     def readable(self) -> bool:
         return True
@@ -293,9 +299,9 @@ class _Rejoined(io.RawIOBase):
         return len(data)
 
     def read(self, size: int = -1) -> bytes:
-        """Return as many bytes as were asked for, fewer only at the end."""
+        """Return as many bytes as were asked for, fewer only at the end or of a live text."""
         pieces = []
         while size > 0 and (data := self._some(size)):
             pieces.append(data)
-            size -= len(data)
+            size -= size if self.live else len(data)
         return b"".join(pieces)

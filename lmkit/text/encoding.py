@@ -15,7 +15,7 @@ from lmkit.text.table import TokenTable, padded
 from lmkit.text.tokenizers import START, Spelling, Splitter
 from lmkit.text.vocabulary import to_bytes, to_str
 
-__all__ = ["Decoder", "Encoded", "Encoder", "concatenate", "lowered"]
+__all__ = ["Decoder", "Encoded", "Encoder", "concatenate", "lowered", "without"]
 
 NONE = np.zeros(0, np.int64)
 
@@ -44,6 +44,14 @@ def concatenate(parts: list[Encoded]) -> Encoded:
     starts = np.cumsum([0, *(len(part.ids) for part in parts)])
     oov = [part.oov + start for part, start in zip(parts, starts.tolist(), strict=False)]
     return Encoded(np.concatenate([part.ids for part in parts]), np.concatenate(oov))
+
+
+def without(encoded: Encoded, positions: np.ndarray) -> Encoded:
+    """Return the ids but those at some positions."""
+    keep = np.ones(len(encoded.ids), bool)
+    keep[positions] = False
+    moved = np.cumsum(keep) - 1
+    return Encoded(encoded.ids[keep], moved[encoded.oov[keep[encoded.oov]]])
 
 
 class Encoder:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import itertools
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -11,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from lmkit.errors import CorpusError, LmkitWarning, ModelError, OptionError
+from lmkit.model import EOS
 from lmkit.text.corpus import Corpus
-from lmkit.text.encoding import Decoder, Encoded, Encoder, concatenate
+from lmkit.text.encoding import Decoder, Encoded, Encoder, concatenate, without
 from lmkit.text.settings import TextSettings
 from lmkit.text.table import padded
-from lmkit.text.tokenizers import Spelling
+from lmkit.text.tokenizers import START, Spelling
 from lmkit.text.unicode_table import UNICODE_VERSION
 from lmkit.text.vocabulary import Vocabulary, to_bytes
 
@@ -70,6 +73,30 @@ class TextLayer:
         last = encoder.finish()
         if len(last.ids):
             yield last
+
+    def encode_lines(self, corpus: Corpus) -> Iterator[tuple[list[bytes], Encoded]]:
+        """Yield the lines of a text, block by block as they arrive, and their ids: each line is a sentence.
+
+        Its newline is no token of it, `</s>` is; the sentence rule of the settings does not matter.
+
+        Raises
+        ------
+        CorpusError
+            As `encode_corpus`.
+        """
+        settings = dataclasses.replace(self.settings, sentence="line")
+        corpus.live = True
+        encoder, alone = self._encoder(corpus.title, settings), settings.tokenizer == "word"
+        for block, size in corpus.padded_blocks():
+            parts = []
+            for piece, length in pieces_without_open_quotes(block, size) if alone else [(block, size)]:
+                encoder.splitter.left, encoder.splitter.quoted = START
+                parts.append(encoder.feed(piece, length))
+            encoded, last = concatenate(parts), encoder.finish()
+            if settings.tokenizer != "whitespace":  # which alone has no token for a newline
+                encoded = without(encoded, np.flatnonzero(encoded.ids == EOS) - 1)
+            lines = block[:size].tobytes().split(b"\n")
+            yield lines if len(last.ids) else lines[:-1], concatenate([encoded, last])
 
     def encode_text(self, text: str, complete: bool = True) -> Encoded:
         """Return the ids of a str; U+DC80 to U+DCFF in it are bytes that are not UTF-8.
@@ -148,13 +175,29 @@ class TextLayer:
             _compare_versions("turned to lower case", versions[1], unicodedata.unidata_version)
         return cls(settings, vocabulary, *versions)
 
-    def _encoder(self, title: str) -> Encoder:
+    def _encoder(self, title: str, settings: TextSettings | None = None) -> Encoder:
         table = None if self.settings.tokenizer == "byte" else self.vocabulary.table
-        return Encoder(self.settings, table, title)
+        return Encoder(settings or self.settings, table, title)
 
     @functools.cached_property
     def _spelling(self) -> Spelling:
         return Spelling(self.settings, self.vocabulary)
+
+
+def pieces_without_open_quotes(block: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, int]]:
+    """Cut lines, the last of which may be open, after each that has an odd number of straight quotes.
+
+    The word tokenizer remembers such a quote on the next line.
+    """
+    newlines = np.flatnonzero(block[:size] == ord("\n")) + 1
+    quotes = np.searchsorted(np.flatnonzero(block[:size] == ord('"')), newlines)
+    cuts = newlines[np.diff(quotes, prepend=0) % 2 == 1].tolist()
+    if not cuts:
+        yield block, size
+        return
+    for start, end in itertools.pairwise([0, *cuts, size]):
+        if start < end:
+            yield padded(block[start:end].tobytes()), end - start
 
 
 def _compare_versions(done: str, found: str, expected: str) -> None:

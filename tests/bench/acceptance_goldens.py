@@ -88,8 +88,36 @@ def refused(data, options) -> tuple[str, bool]:
     return f"lmplz stopped; lmkit warns: {caught[0].message}", True
 
 
-def main(folder: pathlib.Path) -> int:
+# Perplexities without OOVs of other tools on the text `shak`, order 3, and lmkit's options for the same.
+OTHERS = {
+    "SRILM -kndiscount": (135.3153, {"interpolate": False}),
+    "SRILM -ukndiscount -interpolate = MITLM KN": (124.7991, {"smoothing": "kneser-ney"}),
+    "SRILM Good-Turing, singletons of order 3 dropped": (129.261, {"smoothing": "katz", "cutoffs": (0, 0, 1)}),
+    "SRILM -wbdiscount": (142.1198, {"smoothing": "witten-bell", "interpolate": False}),
+    "SRILM -wbdiscount -interpolate": (150.7612, {"smoothing": "witten-bell"}),
+    "SRILM -cdiscount 0.5": (144.4857, {"smoothing": "absolute", "discount": 0.5, "interpolate": False}),
+    "SRILM -cdiscount 0.5 -interpolate": (161.4125, {"smoothing": "absolute", "discount": 0.5}),
+    "SRILM -addsmooth 1": (948.8013, {"smoothing": "add-k", "k": 1.0, "interpolate": False}),
+    "SRILM -addsmooth 0.1": (352.9637, {"smoothing": "add-k", "k": 0.1, "interpolate": False}),
+}
+OTHERS_BOUND = 1e-3
+
+
+def other_tools(folder: pathlib.Path) -> bool:
+    """Print the perplexities beside theirs; return whether all are within the bound."""
+    text, test = folder / "inputs" / "shak.train.txt", folder / "inputs" / "shak.test.txt"
     all_good = True
+    for name, (expected, options) in OTHERS.items():
+        model = lmkit.train(text, order=3, tokenizer="whitespace", errors="keep", **options)
+        found = lmkit.perplexity(model, test, errors="keep").perplexity_without_oov
+        good = relative(found, expected) <= OTHERS_BOUND
+        all_good = all_good and good
+        print(f"{'ok  ' if good else 'FAIL'} {name}: {expected}, lmkit {found:.4f} ({relative(found, expected):.1e})")
+    return all_good
+
+
+def main(folder: pathlib.Path) -> int:
+    all_good = other_tools(folder)
     for case in sorted((folder / "kenlm").iterdir()):
         started = time.monotonic()
         with warnings.catch_warnings():

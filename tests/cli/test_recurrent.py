@@ -315,7 +315,7 @@ class TestBadInput:
             ([*TRAIN, "--order", 3], "--order goes with --arch ngram, not with lstm"),
             ([*TRAIN, "--limit-vocab", "words"], "--limit-vocab goes with --arch ngram, not with lstm"),
             (["train", "--hidden", 8], "--hidden goes with --arch elman or gru or lstm, not with ngram"),
-            (["train", "--valid", 0.1], "--valid goes with --arch elman or gru or lstm, not with ngram"),
+            (["train", "--valid", 0.1], "--valid goes with --arch elman, gru or lstm, and with"),
             (["train", "--tie-weights"], "--tie-weights goes with"),
         ):
             refused(run(*arguments, "corpus.txt"), 2, named)

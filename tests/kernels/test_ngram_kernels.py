@@ -127,7 +127,7 @@ def test_invert_and_suffix_ranks():
 def test_counts_of_counts():
     rng = np.random.default_rng(2)
     records = rng.integers(0, 9, (400, 6)).astype(np.uint32)
-    found = estimation.counts_of_counts(records)
+    found = estimation.counts_of_counts(records, 5)
     np.testing.assert_array_equal(found, np.bincount(records[:, 2], minlength=9)[:5])
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 from reference import raw_counts
 
+from lmkit.errors import LmkitWarning
 from lmkit.model import BOS, EOS
 from lmkit.ngram.model import train
 from lmkit.ngram.options import NGramOptions
@@ -29,12 +31,16 @@ def words(size):
     return [f"w{i}" for i in range(3, size)]
 
 
-def model_of(ids, size, **options):
-    """Train on ids; a Kneser-Ney model falls back without a warning unless told otherwise."""
+def model_of(ids, size, held_out=None, **options):
+    """Train on ids; discounts fall back without a warning unless told otherwise."""
     if options.get("smoothing", "modified-kneser-ney") == "modified-kneser-ney":
         options.setdefault("discount_fallback", FALLBACK)
     layer = TextLayer(TextSettings("whitespace"), Vocabulary.from_tokens(words(size)))
-    return train(ids, np.bincount(ids, minlength=size), layer, NGramOptions(**options))
+    held_out = ids if held_out is None else held_out
+    with warnings.catch_warnings():
+        if options.get("smoothing") in ("absolute", "kneser-ney"):
+            warnings.simplefilter("ignore", LmkitWarning)
+        return train(ids, np.bincount(ids, minlength=size), layer, NGramOptions(**options), held_out=held_out)
 
 
 def grams_of(nodes, leaves):

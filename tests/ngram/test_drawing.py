@@ -21,6 +21,11 @@ SMOOTHINGS = {
     "mle": {"smoothing": "mle"},
     "add-k": {"smoothing": "add-k", "k": 0.5},
     "limited": {"limit_vocabulary": ("w3", "w4", "w6", "w9")},
+    "kneser-ney, backing off": {"interpolate": False},
+    "katz": {"smoothing": "katz"},
+    "witten-bell, cut off, backing off": {"smoothing": "witten-bell", "interpolate": False, "cutoffs": (0, 1)},
+    "absolute, all taken off": {"smoothing": "absolute", "discount": 1.0, "interpolate": False},
+    "stupid-backoff": {"smoothing": "stupid-backoff"},
 }
 DRAWS = 20_000
 
@@ -58,7 +63,7 @@ def test_frequencies_are_probabilities(smoothing, order):
             assert chi_square_is_fine(ids[:, 0], p / p.sum())
 
 
-@pytest.mark.parametrize("smoothing", ["kneser-ney", "add-k", "mle"])
+@pytest.mark.parametrize("smoothing", ["kneser-ney", "add-k", "mle", "katz"])
 def test_long_samples_follow_their_contexts(smoothing):
     """One long sample: the probability that the model gives its tokens is what it expects of them."""
     model = a_model(smoothing)
@@ -86,7 +91,7 @@ def test_the_state_after_drawing_is_that_after_reading(smoothing):
     np.testing.assert_array_equal(after, model.score(start, ids)[1])
 
 
-@pytest.mark.parametrize("smoothing", ["kneser-ney", "add-k", "mle"])
+@pytest.mark.parametrize("smoothing", ["kneser-ney", "add-k", "mle", "katz"])
 @pytest.mark.parametrize("streams", [1, 31, 32, 33, 150])
 def test_chunks_streams_and_threads_change_nothing(smoothing, streams):
     model = a_model(smoothing)

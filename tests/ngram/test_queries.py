@@ -15,6 +15,7 @@ SMOOTHINGS = {
     "cut off": {"cutoffs": (0, 0, 1)},
     "mle": {"smoothing": "mle"},
     "add-k": {"smoothing": "add-k", "k": 0.2},
+    "backing off": {"smoothing": "witten-bell", "interpolate": False},
 }
 
 

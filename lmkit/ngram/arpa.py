@@ -1,0 +1,238 @@
+r"""ARPA files, which every n-gram toolkit reads: from a model and to a model.
+
+    \data\
+    ngram 1=3
+    ...
+    \1-grams:
+    -0.7782  word  -0.3010        log10 p, the n-gram, log10 of its back-off weight
+    ...
+    \end\
+
+A model whose tokens are not those between blanks has them escaped, as in every table of lmkit.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from lmkit.errors import ModelError, OptionError
+from lmkit.kernels import ngram_arpa as kernels
+from lmkit.model import BOS, EOS, RESERVED, UNK
+from lmkit.ngram.assembly import Level, assemble
+from lmkit.ngram.model import ARPA, NGramModel
+from lmkit.ngram.options import MAX_ORDER
+from lmkit.text import Corpus, TextLayer, TextSettings, Vocabulary, escape, unescape
+from lmkit.text.table import TokenTable
+from lmkit.threads import available
+
+__all__ = ["arpa_lines", "read_arpa"]
+
+PIECE = 1 << 20  # bytes that are written at once
+LOG_10 = math.log(10)
+NOWHERE = np.float32(-99 * LOG_10)  # of `<unk>` where a model has none
+
+
+def arpa_lines(model: NGramModel) -> Iterator[bytes]:
+    """Yield the ARPA file of a model.
+
+    Raises
+    ------
+    OptionError
+        The model's probabilities have no such form.
+    """
+    if model.spreads:
+        raise OptionError(
+            "add-k that gives what is left to all words equally has no ARPA form: its contexts do not back off to "
+            "shorter ones; train with --back-off"
+        )
+    trie = model.trie
+    blank = np.zeros(sum(trie.sizes), np.uint8)
+    blank[model.blanks] = 1
+    firsts = np.cumsum([0, *trie.sizes])
+    plain = model.text.settings.tokenizer == "whitespace"
+    names = model.text.vocabulary if plain else Vocabulary.from_tokens(map(escape, model.text.vocabulary.tokens()[3:]))
+    counts = [int((blank[a:b] == 0).sum()) for a, b in itertools.pairwise(firsts[1:])]
+    yield b"\\data\\\n" + b"".join(b"ngram %d=%d\n" % (n, count) for n, count in enumerate(counts, 1))
+    out = np.empty(PIECE + names.longest * MAX_ORDER, np.uint8)
+    for n in range(1, trie.order + 1):
+        yield b"\n\\%d-grams:\n" % n
+        node, end = int(firsts[n]), int(firsts[n + 1])
+        while node < end:
+            node, size = kernels.write_lines(
+                n, node, end, firsts, trie.nodes, trie.leaves, names.pool, names.offsets, blank[firsts[n] : end], out
+            )
+            yield out[:size].tobytes()
+    yield b"\n\\end\\\n"
+
+
+class _Reader:
+    """The lines of an ARPA file, a block at a time."""
+
+    def __init__(self, corpus: Corpus, progress: Callable[[int], object] | None):
+        self.name, self.blocks = corpus.title, corpus.padded_blocks(progress)
+        self.block, self.size, self.at, self.line = np.zeros(0, np.uint8), 0, 0, 1
+        self.again: str | None = None  # a line that was read too early
+
+    def more(self) -> bool:
+        """Whether anything is left; then `block` from `at` on holds some of it."""
+        while self.at >= self.size:
+            found = next(self.blocks, None)
+            if found is None:
+                return False
+            self.block, self.size = found
+            self.at = 0
+        return True
+
+    def next_line(self) -> str | None:
+        """Return the next line that is not empty, without blanks around it; None at the end."""
+        if self.again is not None:
+            found, self.again = self.again, None
+            return found
+        while self.more():
+            rest = self.block[self.at : self.size]
+            newline = np.flatnonzero(rest[: 1 << 16] == ord("\n"))
+            end = self.at + int(newline[0]) + 1 if len(newline) else self.size
+            found = self.block[self.at : end].tobytes().decode("utf-8", "replace").strip()
+            self.at, self.line = end, self.line + 1
+            if found:
+                return found
+        return None
+
+    def error(self, what: str, line: int | None = None) -> ModelError:
+        return ModelError(f"{self.name}: line {self.line if line is None else line}: {what}")
+
+
+def read_arpa(
+    corpus: Corpus, settings: TextSettings, progress: Callable[[int], object] | None = None, threads: int | None = None
+) -> NGramModel:
+    """Return the model that an ARPA file holds.
+
+    `<s>` may have any probability; `<unk>` may be missing, and then has none. Contexts and suffixes may be missing (of
+    pruned models). Tokens are unescaped where the tokenizer is not `whitespace`.
+
+    Raises
+    ------
+    ModelError
+        It is no ARPA file; the message says in which line.
+    CorpusError
+        It cannot be read.
+    """
+    threads = threads or available()
+    reader = _Reader(corpus, progress)
+    counts = _header(reader)
+    levels, words, order = [], Vocabulary.from_tokens([]).table, len(counts)
+    for n, count in enumerate(counts, 1):
+        level = _section(reader, n, count, words)
+        levels.append(level if n > 1 else _all_words(reader, level, words))
+    if (line := reader.next_line()) != "\\end\\":
+        raise reader.error(rf"expected \end\ after the {order}-grams, found {_shown(line)}", reader.line - 1)
+    trie, blanks = assemble(levels, reader.name, threads)
+    vocabulary = Vocabulary(words.pool[: words.offsets[words.size]].tobytes(), words.offsets[: words.size + 1])
+    if settings.tokenizer != "whitespace":
+        vocabulary = Vocabulary.from_tokens(unescape(token) for token in vocabulary.tokens()[len(RESERVED) :])
+    return NGramModel(
+        TextLayer(settings, vocabulary), trie, {"order": order, "smoothing": ARPA, "interpolate": False}, blanks=blanks
+    )
+
+
+def _shown(line: str | None) -> str:
+    return "the end of the file" if line is None else repr(line[:40])
+
+
+def _header(reader: _Reader) -> list[int]:
+    """Return the numbers of n-grams that the file says it has."""
+    line = reader.next_line()
+    while line is not None and line != "\\data\\":
+        if reader.line > 1000 or line.startswith("\\"):
+            break
+        line = reader.next_line()
+    if line != "\\data\\":
+        raise ModelError(rf"{reader.name}: no line \data\ at its beginning; is it an ARPA file?")
+    counts: list[int] = []
+    while found := re.fullmatch(r"ngram\s+(\d+)\s*=\s*(\d+)", line := reader.next_line() or ""):
+        if int(found[1]) != len(counts) + 1:
+            raise reader.error(f"the number of {len(counts) + 1}-grams is missing, found {line!r}", reader.line - 1)
+        counts.append(int(found[2]))
+    reader.again = line or None
+    if not counts:
+        raise reader.error(r"after \data\ the numbers of n-grams are missing, such as `ngram 1=1000`", reader.line - 1)
+    if len(counts) > MAX_ORDER:
+        raise reader.error(f"n-grams of {len(counts)} words; lmkit knows up to {MAX_ORDER}", reader.line - 1)
+    return counts
+
+
+MISTAKES = {
+    1: "is no {n}-gram: log10 p, {n} words and maybe a back-off weight are expected",
+    2: "begins with no number",
+    3: "has a log-probability above 0",
+    4: "ends with a back-off weight that is no number",
+}
+
+
+def _section(reader: _Reader, n: int, count: int, words: TokenTable) -> Level:
+    r"""Read the n-grams of one length."""
+    line = reader.next_line()
+    if line != f"\\{n}-grams:":
+        raise reader.error(rf"expected \{n}-grams:, found {_shown(line)}", reader.line - 1)
+    grams, log_ps, backoffs, total = [], [], [], 0
+    while total <= count and reader.more():
+        room = min(reader.size - reader.at, 4 * (count - total + 1)) // 4 + 1
+        starts, lengths = np.empty((2, room * n), np.int64)
+        log_p, backoff = np.empty((2, room))
+        found, at, mistake = kernels.parse_lines(
+            reader.block, reader.at, reader.size, n, starts, lengths, log_p, backoff
+        )
+        ids = words.ids(reader.block, starts[: found * n], lengths[: found * n], n == 1)
+        first = reader.line
+        ids = _known(reader, ids, first, n, starts, lengths)
+        grams.append(ids.reshape(-1, n))
+        log_ps.append((log_p[:found] * LOG_10).astype(np.float32))
+        backoffs.append((backoff[:found] * LOG_10).astype(np.float32))
+        reader.at, reader.line, total = at, first + found, total + found
+        if mistake:
+            end = reader.at + int(np.argmax(reader.block[reader.at :] == ord("\n")))
+            shown = reader.block[reader.at : min(end, reader.at + 60)].tobytes().decode("utf-8", "replace")
+            raise reader.error(f"{shown.strip()!r} {MISTAKES[mistake].format(n=n)}")
+        if found == 0 or (at < reader.size and found < room):
+            break
+    if total != count:
+        raise reader.error(
+            f"the header promises {count} {n}-grams, and there are {total}{' or more' * (total > count)}"
+        )
+    nothing = np.zeros((0, n), np.int32), *np.zeros((2, 0), np.float32)
+    pieces = [np.concatenate([empty, *parts]) for empty, parts in zip(nothing, (grams, log_ps, backoffs), strict=True)]
+    return Level(*pieces, np.zeros(total, bool))
+
+
+def _known(reader, ids, first, n, starts, lengths):
+    """Turn the numbers of reserved tokens into ids, and refuse words that are no unigrams."""
+    reserved = (ids < 0) & (ids >= -len(RESERVED))
+    ids[reserved] = -1 - ids[reserved]
+    wrong = np.flatnonzero(ids < 0)
+    if len(wrong):
+        start, length = int(starts[wrong[0]]), int(lengths[wrong[0]])
+        word = reader.block[start : start + length].tobytes().decode("utf-8", "replace")
+        raise reader.error(f"{word[:40]!r} is none of the words in the 1-grams", first + int(wrong[0]) // n)
+    return ids
+
+
+def _all_words(reader: _Reader, level: Level, words: TokenTable) -> Level:
+    """Return the unigrams in the order of their ids, with reserved tokens that are missing."""
+    ids, size = level.grams[:, 0], words.size
+    twice = np.flatnonzero(np.bincount(ids, minlength=size) > 1)
+    if len(twice):
+        start, end = words.offsets[twice[0] : twice[0] + 2]
+        word = words.pool[start:end].tobytes().decode("utf-8", "replace")
+        raise ModelError(f"{reader.name}: the 1-gram {word[:40]!r} is there twice")
+    if EOS not in ids:
+        raise ModelError(f"{reader.name}: </s> is none of its 1-grams, so no sentence could end")
+    log_p, backoffs = np.full(size, NOWHERE), np.zeros(size, np.float32)
+    log_p[ids], backoffs[ids] = level.log_p, level.backoffs
+    log_p[UNK] = max(log_p[UNK], NOWHERE)
+    log_p[BOS] = -np.inf
+    return Level(np.arange(size, dtype=np.int32)[:, None], log_p, backoffs, np.zeros(size, bool))

@@ -1,0 +1,243 @@
+"""ARPA files: what we write and read again, what others wrote, and what is none."""
+
+import gzip
+import math
+import pathlib
+
+import numpy as np
+import pytest
+from contract import check_all
+from ngram.reference_ngram import a_text, model_of
+from reference import read_arpa as slow_arpa
+
+import lmkit
+from lmkit.errors import ModelError, OptionError
+from lmkit.model import BOS, EOS
+from lmkit.ngram.arpa import arpa_lines
+from lmkit.ngram.arpa import read_arpa as fast_arpa
+from lmkit.text import Corpus, TextSettings
+
+GOLDENS = pathlib.Path(__file__).parent.parent / "goldens"
+SIZE = 12
+SMALL = r"""
+\data\
+ngram 1=5
+ngram 2=3
+ngram 3=1
+
+\1-grams:
+-1.0	<unk>
+-99	<s>	-0.3
+-0.7	</s>
+-0.4	a	-0.2
+-0.5	b	-0.1
+
+\2-grams:
+-0.2	<s> a	-0.05
+-0.3	a b	-0.4
+-0.6	b </s>
+
+\3-grams:
+-0.1	<s> a b
+
+\end\
+"""
+
+
+def read(text, **settings):
+    data = text if isinstance(text, bytes) else text.encode()
+    return fast_arpa(
+        Corpus("model.arpa", errors="keep", data=data), TextSettings(**{"tokenizer": "whitespace", **settings})
+    )
+
+
+def log10_by_dictionary(grams, words, order):
+    """Score a sentence by the formula of back-off, longest n-gram first; an unknown word is <unk>."""
+    known = {gram[0] for gram in grams if len(gram) == 1}
+    history, total = [b"<s>"], []
+    for word in (*words, b"</s>"):
+        word = word if word in known else b"<unk>"
+        context, backoff = tuple(history[-(order - 1) :]) if order > 1 else (), 0.0
+        while (*context, word) not in grams:
+            backoff += grams.get(context, (0, 0))[1] if context else 0.0
+            if not context:
+                break
+            context = context[1:]
+        total.append(backoff + grams.get((*context, word), (-99.0, 0.0))[0])
+        history.append(word)
+    return total
+
+
+def compare(model, grams, order, sentences=60, tolerance=2e-5):
+    rng = np.random.default_rng(1)
+    words = [gram[0] for gram in grams if len(gram) == 1 and gram[0] not in (b"<s>", b"</s>", b"<unk>")] + [
+        b"never-seen"
+    ]
+    for _ in range(sentences):
+        sentence = [words[i] for i in rng.integers(0, len(words), rng.integers(0, 9))]
+        ids = model.text.encode_text(b" ".join(sentence).decode("utf-8", "surrogateescape") + "\n").ids
+        found, _ = model.score(model.begin(), ids[None])
+        expected = log10_by_dictionary(grams, sentence, order)
+        np.testing.assert_allclose(found[0] / math.log(10), expected, atol=tolerance, rtol=1e-5)
+
+
+@pytest.mark.parametrize("path", sorted(GOLDENS.glob("*.arpa")), ids=lambda path: path.stem)
+def test_the_models_of_lmplz_score_as_their_numbers_say(path):
+    data = path.read_bytes()
+    grams = slow_arpa(data.splitlines())
+    model = read(data)
+    order = max(map(len, grams))
+    assert model.order == order
+    compare(model, grams, order)
+    assert model.trie.sizes[1] == len({gram for gram in grams if len(gram) == 1} | {(b"<unk>",)})
+
+
+MODELS = {
+    "kneser-ney": {},
+    "backing off": {"smoothing": "witten-bell", "interpolate": False},
+    "katz, cut off": {"smoothing": "katz", "cutoffs": (0, 0, 1)},
+    "mle": {"smoothing": "mle"},
+    "stupid-backoff": {"smoothing": "stupid-backoff"},
+}
+
+
+@pytest.mark.parametrize("order", [1, 2, 4])
+@pytest.mark.parametrize("smoothing", MODELS)
+def test_there_and_back(smoothing, order):
+    options = dict(MODELS[smoothing])
+    if "cutoffs" in options:
+        options["cutoffs"] = options["cutoffs"][:order]
+    model = model_of(a_text(SIZE, 900, 3), SIZE, order=order, **options)
+    text = b"".join(arpa_lines(model))
+    grams = slow_arpa(text.splitlines())
+    if smoothing != "mle":  # whose impossible words have -99 there, not minus infinity
+        compare(model, grams, order)
+    again = read(text)
+    tables = [slow_arpa(t.splitlines()) for t in (text, b"".join(arpa_lines(again)))]
+    assert list(tables[0]) == list(tables[1])
+    np.testing.assert_allclose(*([*table.values()] for table in tables), atol=1e-6)
+    if smoothing not in ("mle", "stupid-backoff"):
+        ids = a_text(SIZE, 200, 4)[None]
+        np.testing.assert_allclose(again.score(again.begin(), ids)[0], model.score(model.begin(), ids)[0], atol=2e-5)
+        check_all(again)
+
+
+def test_a_small_file_by_hand():
+    model = read(SMALL)
+    ids = model.text.encode_text("a b\n").ids
+    assert ids.tolist() == [3, 4, EOS]
+    found = model.score(model.begin(), ids[None])[0][0] / math.log(10)
+    np.testing.assert_allclose(
+        found, [-0.2, -0.1, -0.4 + -0.6], atol=1e-6
+    )  # </s> after "a b", by the back-off of "a b"
+    assert model.orders(ids).tolist() == [2, 3, 2]
+
+
+VARIANTS = {
+    "carriage returns": SMALL.replace("\n", "\r\n"),
+    "blanks": SMALL.replace("\t", "  "),
+    "<s> at 0": SMALL.replace("-99\t<s>", "0\t<s>"),
+    "exponents": SMALL.replace("-0.4\ta", "-4e-1\ta").replace("-1.0", "-1E+0"),
+    "a comment before": "made by hand\n" + SMALL,
+    "other order": SMALL.replace("-0.4\ta\t-0.2\n-0.5\tb\t-0.1\n", "-0.5\tb\t-0.1\n-0.4\ta\t-0.2\n"),
+    "compressed": gzip.compress(SMALL.encode()),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_what_else_is_the_same_file(variant):
+    model, expected = read(VARIANTS[variant]), read(SMALL)
+    text = "a b a\nb b\nc a\n"
+    one, two = (m.score(m.begin(), m.text.encode_text(text).ids[None])[0] for m in (model, expected))
+    np.testing.assert_allclose(one, two, atol=1e-6)
+
+
+def test_unk_may_be_missing():
+    model = read(SMALL.replace("-1.0\t<unk>\n", "").replace("ngram 1=5", "ngram 1=4"))
+    assert model.score(model.begin(), np.array([[0]], np.int32))[0][0, 0] < -220
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_missing_prefixes_and_suffixes(seed):
+    """Any n-grams may be left out of a pruned model: it scores as its numbers say, and says which n-grams it used."""
+    rng = np.random.default_rng(seed)
+    model = model_of(a_text(SIZE, 600, seed), SIZE, order=4)
+    lines = b"".join(arpa_lines(model)).splitlines()
+    kept, section, counts = [], 0, {}
+    for line in lines:
+        if line.endswith(b"-grams:"):
+            section = int(line[1:-7])
+        entry = section > 1 and line[:1] not in (b"\\", b"")
+        if not entry or rng.random() < 0.5:
+            kept.append(line)
+            counts[section] = counts.get(section, 0) + bool(section and line[:1] not in (b"\\", b""))
+    text = b"\n".join(
+        b"ngram %d=%d" % (int(line[6:7]), counts[int(line[6:7])]) if line.startswith(b"ngram") else line
+        for line in kept
+    )
+    grams, pruned = slow_arpa(text.splitlines()), read(text + b"\n")
+    assert len(pruned.blanks)
+    compare(pruned, grams, 4, sentences=200)
+    assert sorted(b"".join(arpa_lines(pruned)).splitlines()[:5]) == sorted(
+        text.splitlines()[:5]
+    )  # blanks are not counted
+    ids = a_text(SIZE, 300, seed + 9)
+    token = pruned.text.vocabulary.token_bytes
+    history = [b"<s>"]
+    for i, n in zip(ids.tolist(), pruned.orders(ids).tolist(), strict=True):
+        endings = [tuple([*history, token(i)][-m:]) for m in range(4, 0, -1) if m <= len(history) + 1]
+        assert n == max((len(gram) for gram in endings if gram in grams), default=1)
+        history = [b"<s>"] if i == EOS else [*history, token(i)]
+
+
+WRONG = {
+    "not at all": ("hello\n", r"no line \\data\\ at its beginning"),
+    "empty": ("", r"no line \\data\\"),
+    "no counts": ("\\data\\\n\n\\1-grams:\n", "line 3: .*numbers of n-grams are missing"),
+    "fewer": (SMALL.replace("ngram 2=3", "ngram 2=4"), r"line 18: the header promises 4 2-grams, and there are 3"),
+    "more": (SMALL.replace("ngram 2=3", "ngram 2=2"), r"the header promises 2 2-grams, and there are 3"),
+    "a number left out": (SMALL.replace("ngram 2=3\n", ""), r"line 4: the number of 2-grams is missing"),
+    "no section": (SMALL.replace("\\2-grams:", ""), r"expected \\2-grams:, found '-0.2"),
+    "no end": (SMALL.replace("\\end\\", ""), r"expected \\end\\ after the 3-grams, found the end of the file"),
+    "positive": (SMALL.replace("-0.4\ta", "0.4\ta"), r"line 11: .*'0.4\\ta\\t-0.2' has a log-probability above 0"),
+    "no number": (SMALL.replace("-0.4\ta", "nan\ta"), r"line 11: .*begins with no number"),
+    "no weight": (SMALL.replace("a\t-0.2", "a\tNaN"), r"line 11: .*back-off weight that is no number"),
+    "twice": (SMALL.replace("-0.6\tb </s>", "-0.6\ta b"), r"a 2-gram is there twice"),
+    "a word twice": (SMALL.replace("-0.5\tb\t-0.1", "-0.5\ta"), r"the 1-gram 'a' is there twice"),
+    "another order": (SMALL.replace("-0.1\t<s> a b", "-0.1\ta b"), r"line 20: '-0.1\\ta b' is no 3-gram"),
+    "its weight as a word": (
+        SMALL.replace("-0.1\t<s> a b", "-0.1\ta b\t-0.2"),
+        r"line 20: '-0.2' is none of the words",
+    ),
+    "an unknown word": (SMALL.replace("a b\t-0.4", "a c\t-0.4"), r"line 16: 'c' is none of the words in the 1-grams"),
+    "no sentence end": (SMALL.replace("</s>", "c"), "</s> is none of its 1-grams"),
+    "too long": ("\\data\\\n" + "".join(f"ngram {n}=1\n" for n in range(1, 40)), "n-grams of 39 words"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_wrong_is_told_with_its_line(case):
+    text, message = WRONG[case]
+    with pytest.raises(ModelError, match=message) as caught:
+        read(text)
+    assert "\n" not in str(caught.value) and "model.arpa" in str(caught.value)
+
+
+def test_what_has_no_arpa_form():
+    with pytest.raises(OptionError, match="train with --back-off"):
+        list(arpa_lines(model_of(a_text(SIZE, 100), SIZE, order=2, smoothing="add-k")))
+
+
+def test_other_tokenizers_are_escaped(tmp_path):
+    model = lmkit.train([("t", b"two  words\n\nand\ttabs\n")], order=2, discount_fallback=(0.5, 1, 1.5))
+    text = b"".join(lmkit.arpa(model))
+    (tmp_path / "m.arpa").write_bytes(text)
+    again = lmkit.from_arpa(tmp_path / "m.arpa", tokenizer="word", output=tmp_path / "m.lmkit")
+    assert again.log_prob("two  words\n") == pytest.approx(model.log_prob("two  words\n"), abs=1e-4)
+    assert again.sample(n=5, seed=1)
+    assert lmkit.load(tmp_path / "m.lmkit").log_prob("and") == pytest.approx(again.log_prob("and"), abs=1e-6)
+
+
+def test_the_sentence_start_is_never_predicted():
+    rows = read(SMALL).log_probs(np.array([0, 1, 4], np.uint32))
+    assert (rows[:, BOS] == -np.inf).all()

@@ -1,0 +1,103 @@
+"""Counts from files: the same model as from the text, and what is wrong with a file."""
+
+import numpy as np
+import pytest
+from texts import VERSES
+
+import lmkit
+from lmkit import cli
+from lmkit.errors import CorpusError, OptionError
+from lmkit.ngram.options import SMOOTHINGS
+
+TEXT = "".join(VERSES[i % len(VERSES)] + ("\n\n" if i % 3 == 2 else "\n") for i in range(12))
+
+
+@pytest.fixture
+def counts(tmp_path, monkeypatch):
+    """Return a function that writes the counts of the text, of orders 1 to 4, and returns the file's name."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text").write_text(TEXT)
+
+    def write(tokenizer):
+        arguments = ["count", "--orders", "1-4", "--tokenizer", tokenizer, "text", "-o", f"{tokenizer}.tsv"]
+        assert cli.run(arguments) == 0
+        return f"{tokenizer}.tsv"
+
+    return write
+
+
+@pytest.mark.filterwarnings("ignore::lmkit.LmkitWarning")
+@pytest.mark.parametrize("smoothing", SMOOTHINGS)
+@pytest.mark.parametrize("tokenizer", ["word", "whitespace", "char"])
+def test_counts_give_the_model_of_their_text(counts, tokenizer, smoothing):
+    options = {"tokenizer": tokenizer, "smoothing": smoothing, "order": 4}
+    if smoothing == "jelinek-mercer":
+        options["valid"] = ("more", b"the end of it all\n")
+    if smoothing == "katz":
+        options["order"] = 3
+    try:
+        expected = lmkit.train("text", **options)
+    except CorpusError as error:
+        with pytest.raises(CorpusError) as caught:
+            lmkit.train(counts(tokenizer), from_counts=True, **options)
+        assert str(caught.value) == str(error)
+        return
+    found = lmkit.train(counts(tokenizer), from_counts=True, **options)
+    for name, tensor in expected.language_model.tensors().items():
+        np.testing.assert_array_equal(found.language_model.tensors()[name], tensor, err_msg=name)
+
+
+@pytest.mark.filterwarnings("ignore::lmkit.LmkitWarning")
+def test_cut_offs_and_limits_are_those_of_the_text(counts):
+    for more in ({"cutoffs": (0, 0, 1)}, {"limit_vocabulary": ["the", "of", "and"]}):
+        options = {"tokenizer": "whitespace", "order": 4, **more}
+        expected = lmkit.train("text", **options)
+        found = lmkit.train(counts("whitespace"), from_counts=True, **options)
+        for name, tensor in expected.language_model.tensors().items():
+            np.testing.assert_array_equal(found.language_model.tensors()[name], tensor, err_msg=name)
+
+
+@pytest.mark.filterwarnings("ignore::lmkit.LmkitWarning")
+def test_files_are_added_and_may_stand_in_any_order(counts, tmp_path):
+    name = counts("whitespace")
+    lines = (tmp_path / name).read_text().splitlines(keepends=True)
+    (tmp_path / "a").write_text("".join(reversed(lines[::2])) + "\n")
+    (tmp_path / "b").write_text("".join(lines[1::2]).replace("\n", "\r\n"))
+    (tmp_path / "twice").write_text(
+        "".join(line.split("\t")[0] + "\t1\n" for line in lines for _ in range(int(line.split("\t")[1])))
+    )
+    options = {"tokenizer": "whitespace", "order": 4, "from_counts": True}
+    expected = lmkit.train(name, **options).language_model.tensors()
+    for files in (["a", "b"], ["twice"]):
+        found = lmkit.train(files, **options).language_model.tensors()
+        for key, tensor in expected.items():
+            np.testing.assert_array_equal(found[key], tensor)
+
+
+WRONG = {
+    "a b 3\n": "line 1: 'a b 3' has no tab before a count",
+    "a\t3\nb\t-1\n": "line 2: .* ends with no whole number of at least 0",
+    "a\t3\n\nb\t1.5\n": "line 3: .* ends with no whole number",
+    "a\t99999999999\n": "line 1: .* has a count over",
+    "\t3\n": "line 1: .* is no n-gram of 1 to 32 words",
+    "a\t3\n": "</s> was never counted",
+    "a\t3\n</s>\t2\na b\t1\n": "longer n-grams hold 'b', which was not counted",
+    "a\t3\nb\t1\n</s>\t2\na b\t1\na a b\t1\n<s> a b\t1\n<s> a\t1\n": "longer n-grams begin with 'a a', which was not",
+    "a\t3\nb\t1\n</s>\t2\n<s> a\t1\n<s> a b\t1\n": "longer n-grams end with 'a b', which was not",
+    "a\t3\n</s>\t2\na a\t1\na </s> a\t2\n": "longer n-grams begin with 'a </s>', which was not counted",
+}
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_what_is_wrong_is_told_with_its_line(text):
+    with pytest.raises(CorpusError, match=WRONG[text]) as caught:
+        lmkit.train(("counts", text.encode()), order=3, tokenizer="whitespace", from_counts=True)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "options", [{"arch": "lstm"}, {"min_count": 2}, {"smoothing": "jelinek-mercer"}, {"vocab_size": 9}]
+)
+def test_options_that_counts_do_not_go_with(options):
+    with pytest.raises(OptionError):
+        lmkit.train(("counts", b"a\t1\n</s>\t1\n"), from_counts=True, **options)
