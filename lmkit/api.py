@@ -444,8 +444,8 @@ def score(
     CorpusError
 
     >>> m = train([("rows", b"row row row your boat\\n")], order=2, smoothing="mle", tokenizer="whitespace")
-    >>> block, = score(m, ("lines", b"row row\\nyour boat\\n"))
-    >>> block.lines, block.tokens.tolist()
+    >>> blocks = list(score(m, ("lines", b"row row\\nyour boat\\n")))
+    >>> [line for block in blocks for line in block.lines], [n for block in blocks for n in block.tokens.tolist()]
     ([b'row row', b'your boat'], [3, 3])
     """
     return score_lines(model, arguments.corpora(texts, encoding, errors))
