@@ -28,7 +28,4 @@ def command(texts, model, tokenizer, sentence, ids, output, quiet):
     with terminal.compile_notice(quiet):
         chosen = {"tokenizer": tokenizer, "sentence": sentence}
         blocks = api.detokenize(names, options.model_unless(model, tokenizer), ids=ids, **chosen)
-        with streams.open_output(output) as file:
-            for block in blocks:
-                file.write(block)
-                file.flush()
+        streams.write_blocks(output, blocks)

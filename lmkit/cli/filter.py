@@ -41,7 +41,4 @@ def command(texts, model, max_perplexity, keep, encoding, errors, output, thread
             api.load(model, threads=threads), names, max_perplexity=max_perplexity, keep=keep, encoding=encoding,
             errors=errors,
         )  # fmt: skip
-        with streams.open_output(output) as file:
-            for block in blocks:
-                file.write(block)
-                file.flush()
+        streams.write_blocks(output, blocks)

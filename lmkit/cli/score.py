@@ -53,16 +53,9 @@ def command(texts, model, by, nbest, feature, encoding, errors, form, output, th
         if nbest:
             blocks = api.rescore(loaded, names, feature=feature, encoding=encoding, errors=errors)
         else:
-            blocks = api.score(loaded, names, encoding=encoding, errors=errors)
-        with streams.open_output(output) as file:
-            for block in blocks:
-                if nbest:
-                    file.write(block)
-                elif by == "line":
-                    file.write(lines(block, form))
-                else:
-                    file.write(tokens(block, loaded, form))
-                file.flush()
+            scored = api.score(loaded, names, encoding=encoding, errors=errors)
+            blocks = (lines(block, form) if by == "line" else tokens(block, loaded, form) for block in scored)
+        streams.write_blocks(output, blocks)
 
 
 def lines(block, form: str) -> bytes:
@@ -74,7 +67,7 @@ def lines(block, form: str) -> bytes:
     return b"".join(
         streams.json_line({
             **streams.finite("log_probability", log_p), "tokens": tokens, "oov": oov,
-            "perplexity": perplexity if perplexity < float("inf") else None,
+            **streams.finite("perplexity", perplexity),
             "line": line.decode("utf-8", "surrogateescape"),
         })
         for log_p, tokens, oov, perplexity, line in rows

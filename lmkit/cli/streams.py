@@ -17,7 +17,7 @@ import click
 from lmkit.cli import terminal
 from lmkit.files import check_place, replacing
 
-__all__ = ["check_output", "check_texts", "json_line", "open_output", "read_prompt"]
+__all__ = ["check_output", "check_texts", "json_line", "open_output", "read_prompt", "write_blocks"]
 
 
 def check_texts(texts: tuple[str, ...]) -> list[str]:
@@ -65,6 +65,14 @@ def open_output(path: str) -> Iterator[BinaryIO]:
         if error.filename is None and not isinstance(error, BrokenPipeError):
             error.filename = "standard output" if path == "-" else path
         raise
+
+
+def write_blocks(path: str, blocks: Iterable[bytes]) -> None:
+    """Write pieces of an output as they come: who reads a pipe has each at once."""
+    with open_output(path) as file:
+        for block in blocks:
+            file.write(block)
+            file.flush()
 
 
 def _opened(path: str) -> contextlib.AbstractContextManager[BinaryIO]:

@@ -35,7 +35,4 @@ def command(texts, model, tokenizer, sentence, ids, encoding, errors, output, qu
     with terminal.compile_notice(quiet):
         chosen = {"tokenizer": tokenizer, "sentence": sentence, "encoding": encoding, "errors": errors}
         blocks = api.tokenize(names, options.model_unless(model, tokenizer), ids=ids, **chosen)
-        with streams.open_output(output) as file:
-            for block in blocks:
-                file.write(block)
-                file.flush()
+        streams.write_blocks(output, blocks)

@@ -9,7 +9,7 @@ from lmkit.kernels.ngram_walk import find_child
 
 __all__ = ["history_probabilities", "mark", "renormalise", "words_of_level"]
 
-BOS, EOS = 1, 2  # as in lmkit.model; a test compares them
+BOS = 1  # as in lmkit.model; a test compares them
 NOTHING = 1e-9  # probability that is rounding
 
 

@@ -51,6 +51,7 @@ def arpa_lines(model: NGramModel) -> Iterator[bytes]:
             "shorter ones; train with --back-off"
         )
     trie = model.trie
+    trie.check("the model")
     blank = np.zeros(sum(trie.sizes), np.uint8)
     blank[model.blanks] = 1
     firsts = np.cumsum([0, *trie.sizes])

@@ -13,6 +13,7 @@ from lmkit.kernels import ngram_count_lines as kernels
 from lmkit.model import BOS, EOS, RESERVED
 from lmkit.ngram.assembly import Level, structure
 from lmkit.ngram.counts import NOTHING, Levels
+from lmkit.ngram.options import MAX_ORDER
 from lmkit.ngram.trie import COUNT, SUFFIX
 from lmkit.text import Corpus, Vocabulary, unescape
 
@@ -54,7 +55,7 @@ def read_counts(corpora: Iterable[Corpus], order: int, progress: Callable[[int],
     words = Vocabulary.from_tokens([]).table
     grams: list[list[np.ndarray]] = [[] for _ in range(order + 1)]
     counts: list[list[np.ndarray]] = [[] for _ in range(order + 1)]
-    most = 32
+    most = MAX_ORDER
     starts, lengths = np.empty((2, ROOM * 4 + most), np.int64)
     orders, numbers = np.empty((2, ROOM), np.int64)
     for corpus in corpora:

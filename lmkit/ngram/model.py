@@ -194,7 +194,8 @@ class NGramModel(LanguageModel):
         """
         path = [np.array([state], np.uint32)]
         for _ in range(level):
-            path.append(self.shorten(path[-1]))
+            shorter = self.shorten(path[-1])
+            path.append(path[-1] if shorter is None else shorter)
         token = self._roll(path[level], uniforms, stream, path[level - 1] if level else None, forbidden)
         for j in reversed(range(level - 1)):
             if token is not None and self._refuses(path[j], token):

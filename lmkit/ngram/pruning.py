@@ -9,7 +9,7 @@ from lmkit.kernels import ngram_pruning as kernels
 from lmkit.model import EOS
 from lmkit.ngram.assembly import Level, structure
 from lmkit.ngram.model import NGramModel
-from lmkit.ngram.trie import LOG_P, Trie
+from lmkit.ngram.trie import BEGIN, LOG_P, Trie
 
 __all__ = ["prune"]
 
@@ -40,9 +40,10 @@ def prune(model: NGramModel, threshold: float | None = None, ngrams: int | None 
         )
     if model.order == 1:
         raise OptionError("the model has single words only: there is nothing to prune")
+    model.trie.check("the model")
     if threshold is None:
         threshold = _threshold(model, ngrams)
-    built = structure(_kept(model, threshold), "the pruned model", model.threads)
+    built = structure(_levels(model, _stays(model, threshold)), "the pruned model", model.threads)
     for k in range(1, model.order):
         kernels.renormalise(
             built.firsts[k], built.firsts[k + 1], built.nodes, built.leaves, built.records(k + 1), built.firsts[k + 1]
@@ -57,19 +58,19 @@ def prune(model: NGramModel, threshold: float | None = None, ngrams: int | None 
 def _threshold(model: NGramModel, ngrams: int) -> float:
     """Return a threshold near the smallest that leaves at most so many n-grams."""
     low, high = -12.0, 0.0  # of its decimal logarithm
-    if sum(model.trie.sizes[1:2]) > ngrams:
+    if model.trie.sizes[1] > ngrams:
         raise OptionError(f"the model has {model.trie.sizes[1]} words, more than the {ngrams} n-grams that may be left")
     for _ in range(ROUNDS):
         middle = (low + high) / 2
-        if sum(len(level.grams) for level in _kept(model, 10**middle)) > ngrams:
+        if sum(map(len, _stays(model, 10**middle))) > ngrams:
             low = middle
         else:
             high = middle
     return 10**high
 
 
-def _kept(model: NGramModel, threshold: float) -> list[Level]:
-    """Return the n-grams that stay; their back-off weights are yet to be found."""
+def _stays(model: NGramModel, threshold: float) -> list[np.ndarray]:
+    """Return for each order which n-grams stay, as places among all of it."""
     trie, order = model.trie, model.order
     firsts = np.cumsum([0, *trie.sizes])
     joint = np.zeros(trie.internal)
@@ -79,29 +80,33 @@ def _kept(model: NGramModel, threshold: float) -> list[Level]:
             firsts[k - 1], firsts[k], trie.nodes, _records(trie, firsts, k), firsts[k], joint, log_p_end
         )
     needed = np.zeros(firsts[-1], np.uint8)
-    levels: list[Level] = []
-    for k in range(order, 0, -1):
+    found = []
+    for k in range(order, 1, -1):
         records = _records(trie, firsts, k)
         gone = np.zeros(len(records), np.uint8)
-        if k > 1:
-            jobs = (trie.nodes, trie.leaves, records, firsts[k], joint, needed, threshold, gone)
-            kernels.mark(firsts[k - 1], firsts[k], *jobs)
-        stays = np.flatnonzero(gone == 0)
+        kernels.mark(
+            firsts[k - 1], firsts[k], trie.nodes, trie.leaves, records, firsts[k], joint, needed, threshold, gone
+        )
+        found.append(np.flatnonzero(gone == 0))
+        begins = trie.nodes[firsts[k - 1] : firsts[k] + 1, BEGIN].astype(np.int64)
+        needed[np.repeat(np.arange(firsts[k - 1], firsts[k]), np.diff(begins))[found[-1]]] = 1
+    return [np.arange(trie.sizes[1]), *found[::-1]]
+
+
+def _levels(model: NGramModel, stays: list[np.ndarray]) -> list[Level]:
+    """Return the n-grams that stay; their back-off weights are yet to be found."""
+    trie = model.trie
+    firsts = np.cumsum([0, *trie.sizes])
+    levels = []
+    for k, chosen in enumerate(stays, 1):
+        records = _records(trie, firsts, k)
         grams = np.empty((len(records), k), np.int32)
         kernels.words_of_level(k, firsts, trie.nodes, trie.leaves, grams)
-        if k > 1:
-            parents = np.repeat(np.arange(firsts[k - 1], firsts[k]), np.diff(_begins(trie, firsts, k - 1)))
-            needed[parents[stays]] = 1
-        log_p, nothing = records.view(np.float32)[stays, LOG_P], np.zeros(len(stays), np.float32)
-        levels.append(Level(grams[stays], log_p, nothing, nothing != 0))
-    return levels[::-1]
+        log_p, nothing = records.view(np.float32)[chosen, LOG_P], np.zeros(len(chosen), np.float32)
+        levels.append(Level(grams[chosen], log_p, nothing, nothing != 0))
+    return levels
 
 
 def _records(trie: Trie, firsts: np.ndarray, k: int) -> np.ndarray:
     """Return the records of the k-grams, a view."""
     return trie.leaves if k == trie.order else trie.nodes[firsts[k] : firsts[k + 1]]
-
-
-def _begins(trie: Trie, firsts: np.ndarray, k: int) -> np.ndarray:
-    """Return where the children of the k-grams begin, and where the last ones end."""
-    return trie.nodes[firsts[k] : firsts[k + 1] + 1, 4].astype(np.int64)

@@ -79,6 +79,24 @@ class Trie:
         """Number of nodes below the highest order: the first leaf's number."""
         return len(self.nodes) - 1
 
+    def check(self, name: str) -> None:
+        """See that all links lead where they should: queries clamp what they read, walks over the whole trie trust it.
+
+        Raises
+        ------
+        ModelError
+            A word, a link or a range of children of a damaged file leads elsewhere.
+        """
+        firsts = np.cumsum([0, *self.sizes])
+        begins = self.nodes[:, BEGIN]
+        sound = bool((begins[1:] >= begins[:-1]).all()) and begins[-1] == firsts[-1]
+        for k in range(1, self.order + 1):
+            records = self.leaves if k == self.order else self.nodes[firsts[k] : firsts[k + 1]]
+            sound = sound and begins[firsts[k - 1]] == firsts[k]
+            sound = sound and bool((records[:, WORD] < self.sizes[1]).all() and (records[:, SUFFIX] < firsts[k]).all())
+        if not sound:
+            raise ModelError(f"{name}: the n-grams of the model are damaged; train or convert it anew")
+
     def tensors(self) -> dict[str, np.ndarray]:
         """Return the arrays under the names they have in a model file."""
         named = {"ngram.nodes": self.nodes, "ngram.leaves": self.leaves, "ngram.alias": self.alias}

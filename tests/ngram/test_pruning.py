@@ -1,5 +1,6 @@
 """Pruning: against the formula written down slowly, and what must stay as it was."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -7,8 +8,11 @@ import pytest
 from contract import check_all
 from ngram.reference_ngram import a_text, model_of, table_of
 
-from lmkit.errors import OptionError
+from lmkit.errors import ModelError, OptionError
+from lmkit.ngram.arpa import arpa_lines
+from lmkit.ngram.model import NGramModel
 from lmkit.ngram.pruning import prune
+from lmkit.ngram.trie import BEGIN, SUFFIX, WORD
 
 SIZE = 11
 
@@ -99,6 +103,21 @@ def test_at_most_so_many_ngrams():
         assert sum(prune(model, 0.95 * pruned.options["pruned"]).trie.sizes[1:]) > n
     with pytest.raises(OptionError, match="more than the 5 n-grams"):
         prune(model, ngrams=5)
+
+
+@pytest.mark.parametrize(("array", "column"), [("nodes", WORD), ("nodes", SUFFIX), ("nodes", BEGIN), ("leaves", WORD)])
+def test_damaged_links_are_refused(array, column):
+    """Walks over the whole trie do not clamp: no number of a file may lead them outside."""
+    model = model_of(a_text(SIZE, 300, 6), SIZE, order=3)
+    for row in (0, 5, -1):
+        damaged = getattr(model.trie, array).copy()
+        damaged[row, column] = 2**31
+        if array == "nodes" and (row == -1 or (row == 0 and column != BEGIN)):
+            continue  # the root's and the closing row's are not read
+        broken = NGramModel(model.text, dataclasses.replace(model.trie, **{array: damaged}), model.options)
+        for walk in (lambda broken=broken: prune(broken, 1e-5), lambda broken=broken: list(arpa_lines(broken))):
+            with pytest.raises(ModelError, match="are damaged"):
+                walk()
 
 
 @pytest.mark.parametrize("smoothing", ["mle", "add-k", "stupid-backoff"])
