@@ -27,6 +27,7 @@ lint: $(BIN)/lmkit  ## check style and the order of the layers
 bench: $(BIN)/lmkit  ## measure speed and memory, beside PyTorch's (KENLM_BIN: and KenLM's; TEXT, TINY: texts; RNN: parts)
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	$(BIN)/python tests/bench/run.py $(if $(TEXT),--text $(TEXT))
+	$(BIN)/python tests/bench/arpa_in_kenlm.py
 	$(BIN)/python tests/bench/rnn.py $(RNN) $(if $(TINY),--text $(TINY))
 
 corpora: $(BIN)/lmkit  ## get all texts and check them

@@ -44,7 +44,7 @@ def write_number(out, at, natural):
 
 
 @kernel
-def write_lines(k, node, end, firsts, nodes, leaves, pool, offsets, blank, out):
+def write_lines(k, node, end, firsts, nodes, leaves, pool, offsets, out):
     """Write the lines of the k-grams from `node` on, until there are no more or `out` is full.
 
     Parameters
@@ -52,8 +52,6 @@ def write_lines(k, node, end, firsts, nodes, leaves, pool, offsets, blank, out):
     firsts : array of int64
         The first node of each level, the root's first, and the end.
     pool, offsets : the names of the words
-    blank : array of uint8, one for each node of the level; empty for none
-        Nodes that are contexts only and have no line.
     out : array of uint8
 
     Returns
@@ -80,16 +78,14 @@ def write_lines(k, node, end, firsts, nodes, leaves, pool, offsets, blank, out):
         for j in range(k - 1, 0, -1):
             while np.int64(nodes[path[j] + 1, 4]) <= path[j + 1]:
                 path[j] += 1
-        if blank.size and blank[node - firsts[k]]:
-            node += 1
-            continue
         length = 2 * ROOM + k
         for j in range(1, k + 1):
             word = np.int64(nodes[path[j], 0] if path[j] < internal else leaves[path[j] - internal, 0])
             length += offsets[word + 1] - offsets[word]
         if at + length > out.size:
             break
-        at = write_number(out, at, node_floats[node, 2] if node < internal else leaf_floats[node - internal, 2])
+        log_p = node_floats[node, 2] if node < internal else leaf_floats[node - internal, 2]
+        at = write_number(out, at, min(log_p, 0.0))  # no reader takes more, which backing off may give to a context
         for j in range(1, k + 1):
             out[at] = TAB if j == 1 else BLANK
             at += 1

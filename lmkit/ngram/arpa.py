@@ -13,7 +13,6 @@ A model whose tokens are not those between blanks has them escaped, as in every 
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -40,6 +39,9 @@ NOWHERE = np.float32(-99 * LOG_10)  # of `<unk>` where a model has none
 def arpa_lines(model: NGramModel) -> Iterator[bytes]:
     """Yield the ARPA file of a model.
 
+    Contexts that the model lacks are written, too, with what they have by backing off: KenLM reads no n-gram without
+    the n-gram that it begins with.
+
     Raises
     ------
     OptionError
@@ -52,20 +54,17 @@ def arpa_lines(model: NGramModel) -> Iterator[bytes]:
         )
     trie = model.trie
     trie.check("the model")
-    blank = np.zeros(sum(trie.sizes), np.uint8)
-    blank[model.blanks] = 1
     firsts = np.cumsum([0, *trie.sizes])
     plain = model.text.settings.tokenizer == "whitespace"
     names = model.text.vocabulary if plain else Vocabulary.from_tokens(map(escape, model.text.vocabulary.tokens()[3:]))
-    counts = [int((blank[a:b] == 0).sum()) for a, b in itertools.pairwise(firsts[1:])]
-    yield b"\\data\\\n" + b"".join(b"ngram %d=%d\n" % (n, count) for n, count in enumerate(counts, 1))
+    yield b"\\data\\\n" + b"".join(b"ngram %d=%d\n" % (n, size) for n, size in enumerate(trie.sizes[1:], 1))
     out = np.empty(PIECE + names.longest * MAX_ORDER, np.uint8)
     for n in range(1, trie.order + 1):
         yield b"\n\\%d-grams:\n" % n
         node, end = int(firsts[n]), int(firsts[n + 1])
         while node < end:
             node, size = kernels.write_lines(
-                n, node, end, firsts, trie.nodes, trie.leaves, names.pool, names.offsets, blank[firsts[n] : end], out
+                n, node, end, firsts, trie.nodes, trie.leaves, names.pool, names.offsets, out
             )
             yield out[:size].tobytes()
     yield b"\n\\end\\\n"
