@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 
-__all__ = ["memory_limit"]
+__all__ = ["in_bytes", "memory_limit"]
 
 
 def memory_limit() -> int | None:
@@ -29,3 +30,14 @@ def memory_limit() -> int | None:
         except (OSError, ValueError):
             return None
     return min(limits, default=None)
+
+
+def in_bytes(n: float) -> str:
+    """Spell a number of bytes for people.
+
+    >>> in_bytes(3_260_000_000)
+    '3.26 GB'
+    """
+    units = ["kB", "MB", "GB", "TB", "PB", "EB"]
+    power = min(max(int(math.log10(max(n, 1)) // 3), 1), len(units))
+    return f"{n / 1000**power:.3g} {units[power - 1]}"

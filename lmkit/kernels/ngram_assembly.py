@@ -3,29 +3,91 @@
 import numpy as np
 
 from lmkit.kernels import helper, kernel
+from lmkit.kernels.memory import prefetch
 from lmkit.kernels.ngram_walk import find_child
 
-__all__ = ["fill_blanks", "find_prefixes", "link_suffixes", "place_children", "skip_leaves", "sum_masses"]
+__all__ = [
+    "climb",
+    "fill_blanks",
+    "find_prefixes",
+    "link_suffixes",
+    "place_children",
+    "skip_leaves",
+    "sort_rows",
+    "sum_masses",
+]
 
 _FULL = 4294967295.0
-
-
-@helper
-def find_node(nodes, leaves, grams, row, first, last):
-    """Return the node of the words grams[row, first:last], 0 if there is none."""
-    node = np.int64(0)
-    for j in range(first, last):
-        node = find_child(nodes, leaves, np.int64(nodes[node, 4]), np.int64(nodes[node + 1, 4]), grams[row, j])
-        if node == 0:
-            break
-    return node
+_DIGIT = 11  # the most bits that are sorted by at once
+_AHEAD = 32  # elements between asking for a cache line and using it
 
 
 @kernel
-def find_prefixes(nodes, leaves, grams, begin, end, parents):
-    """Write the node of each k-gram without its last word, 0 where there is none; the levels below k are complete."""
+def sort_rows(grams, bits, order, spare):
+    """Return the numbers of the rows in the order of the rows: a radix sort by ids of some bits, the last digit first.
+
+    Parameters
+    ----------
+    grams : array of int32, (m, k)
+    order, spare : array of uint32, (m,)
+        Room to work in; one of them is returned.
+    """
+    m, k = grams.shape
+    digit = -(-bits // -(-bits // _DIGIT))
+    places = np.empty(1 << digit, np.int64)
+    for i in range(m):
+        order[i] = i
+    for j in range(k - 1, -1, -1):
+        for shift in range(0, bits, digit):
+            places[:] = 0
+            for i in range(m):
+                places[(grams[i, j] >> shift) & (places.size - 1)] += 1
+            place = 0
+            for d in range(places.size):
+                places[d], place = place, place + places[d]
+            for i in range(m):
+                if i + _AHEAD < m:
+                    prefetch(grams, np.int64(order[i + _AHEAD]) * k + j)
+                d = (grams[order[i], j] >> shift) & (places.size - 1)
+                spare[places[d]] = order[i]
+                places[d] += 1
+            order, spare = spare, order
+    return order
+
+
+@kernel
+def climb(grams):
+    """Return the number of the first row that is not above the one before it; of all rows if there is none."""
+    for i in range(1, grams.shape[0]):
+        j = 0
+        while j < grams.shape[1] and grams[i, j] == grams[i - 1, j]:
+            j += 1
+        if j == grams.shape[1] or grams[i, j] < grams[i - 1, j]:
+            return i
+    return grams.shape[0]
+
+
+@helper
+def child_of(nodes, c, word):
+    """Return the child of a context with this word, 0 if there is none; it has to be below the highest order."""
+    return find_child(nodes, nodes, np.int64(nodes[c, 4]), np.int64(nodes[c + 1, 4]), word)
+
+
+@kernel
+def find_prefixes(nodes, grams, begin, end, parents):
+    """Write the node of each k-gram without its last word, 0 where there is none; the levels below k are complete.
+
+    What was found for the words that an n-gram shares with the one before it is kept; they come in their order.
+    """
+    last = grams.shape[1] - 1
+    path = np.zeros(last + 1, np.int64)
     for i in range(begin, end):
-        parents[i] = find_node(nodes, leaves, grams, i, 0, grams.shape[1] - 1)
+        shared = 0
+        while i > begin and shared < last and grams[i, shared] == grams[i - 1, shared]:
+            shared += 1
+        for j in range(shared, last):
+            path[j + 1] = child_of(nodes, path[j], grams[i, j]) if j == 0 or path[j] else 0
+        parents[i] = path[last]
 
 
 @kernel
@@ -39,20 +101,20 @@ def place_children(nodes, first, end, parents, first_child):
 
 
 @kernel
-def link_suffixes(nodes, leaves, grams, begin, end, records, row):
-    """Write the node of the longest proper suffix of each k-gram that is there; records[row + i] is that of gram i."""
-    k = grams.shape[1]
+def link_suffixes(nodes, parents, begin, end, records):
+    """Write the nodes of the longest proper suffixes, of two words or more: (suffix of the parent, word), if it is
+    there, else the same with the suffix of that (Aho and Corasick 1975). The levels below are complete.
+    """
     for i in range(begin, end):
-        suffix = np.int64(0)
-        for j in range(1, k):
-            suffix = find_node(nodes, leaves, grams, i, j, k)
-            if suffix:
-                break
-        records[row + i, 1] = suffix
+        c, suffix = np.int64(parents[i]), np.int64(0)
+        while c and not suffix:
+            c = np.int64(nodes[c, 1])
+            suffix = child_of(nodes, c, np.int64(records[i, 0]))
+        records[i, 1] = suffix
 
 
 @kernel
-def fill_blanks(nodes, leaves, order, blanks, grams, records, row):
+def fill_blanks(nodes, blanks, parents, records):
     """Give n-grams of one level that are there as contexts alone the probability they have by backing off.
 
     Parameters
@@ -61,17 +123,13 @@ def fill_blanks(nodes, leaves, order, blanks, grams, records, row):
         Which of the level's n-grams; the levels below are complete.
     """
     node_floats, floats = nodes.view(np.float32), records.view(np.float32)
-    k = grams.shape[1]
     for b in blanks:
-        word, weight = grams[b, k - 1], 0.0
-        c = find_node(nodes, leaves, grams, b, 0, k - 1)
-        for _ in range(order):
+        c, found, weight = np.int64(parents[b]), np.int64(0), 0.0
+        while c and not found:
             weight += node_floats[c, 5]
             c = np.int64(nodes[c, 1])
-            found = find_child(nodes, leaves, np.int64(nodes[c, 4]), np.int64(nodes[c + 1, 4]), word)
-            if found:
-                floats[row + b, 2] = weight + node_floats[found, 2]
-                break
+            found = child_of(nodes, c, np.int64(records[b, 0]))
+        floats[b, 2] = weight + node_floats[found, 2]
 
 
 @kernel

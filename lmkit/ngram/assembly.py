@@ -45,8 +45,32 @@ class Level:
             np.concatenate([self.blank, np.ones(m, bool)]),
         )
 
-    def sorted_by(self, order: np.ndarray) -> Level:
-        return Level(self.grams[order], self.log_p[order], self.backoffs[order], self.blank[order])
+    def sort(self, name: str) -> None:
+        """Put the n-grams into the order of their words.
+
+        Raises
+        ------
+        ModelError
+            One is there twice.
+        """
+        if kernels.climb(self.grams) == len(self.grams):
+            return
+        order = row_order(self.grams)
+        for field in dataclasses.fields(self):
+            setattr(self, field.name, getattr(self, field.name).take(order, axis=0))
+        twice = kernels.climb(self.grams)
+        if twice < len(self.grams):
+            raise ModelError(f"{name}: a {self.grams.shape[1]}-gram is there twice: {self.grams[twice].tolist()}")
+
+
+def row_order(grams: np.ndarray) -> np.ndarray:
+    """Return the numbers of the rows of an array of ids in the order of the rows, uint32 of shape (m,).
+
+    >>> row_order(np.array([[4, 3], [3, 5], [3, 4]], np.int32)).tolist()
+    [2, 1, 0]
+    """
+    bits = int(grams.max(initial=1)).bit_length()
+    return kernels.sort_rows(grams, bits, *np.empty((2, len(grams)), np.uint32))
 
 
 def assemble(levels: list[Level], name: str, threads: int = 1) -> tuple[Trie, np.ndarray]:
@@ -68,68 +92,51 @@ def assemble(levels: list[Level], name: str, threads: int = 1) -> tuple[Trie, np
 
 
 def structure(levels: list[Level], name: str, threads: int = 1) -> Structure:
-    """Sort n-grams into the order of a trie, with blanks for contexts that are missing, and link them.
+    """Put n-grams into the order of a trie, with blanks for contexts that are missing, and link them.
+
+    The levels are sorted where they are.
 
     Raises
     ------
     ModelError
         An n-gram is there twice.
     """
-    levels, n, order = list(levels), 2, len(levels)
-    firsts = [0, 1, 1 + len(levels[0].grams)]
-    parents: list[np.ndarray] = []
-    while n <= order:
-        found = Structure(levels[: n - 1], firsts[: n + 1], parents, threads).parents_of(levels[n - 1].grams)
-        if not found.all():  # go back to where the missing prefixes belong
-            levels[n - 2] = levels[n - 2].with_blanks(np.unique(levels[n - 1].grams[found == 0, :-1], axis=0))
-            n = max(n - 1, 2)
-            del firsts[n + 1 :], parents[n - 2 :]
-            continue
-        keys = found.astype(np.uint64) << np.uint64(32) | levels[n - 1].grams[:, -1].astype(np.uint64)
-        by_key = np.argsort(keys, kind="stable")
-        twice = np.flatnonzero(keys[by_key[1:]] == keys[by_key[:-1]])
-        if len(twice):
-            raise ModelError(f"{name}: a {n}-gram is there twice: {levels[n - 1].grams[by_key[twice[0]]].tolist()}")
-        levels[n - 1] = levels[n - 1].sorted_by(by_key)
-        parents.append(found[by_key])
-        firsts.append(firsts[-1] + len(by_key))
-        n += 1
-    built = Structure(levels, firsts, parents, threads)
-    built.link()
+    for level in levels[1:]:
+        level.sort(name)
+    built, n = Structure(levels, threads), 2
+    while n <= len(levels):
+        parents = built.parents_of(n)
+        if parents.all():
+            built.place(n, parents)
+            n += 1
+        else:  # go back to where the missing prefixes belong
+            missing = built.levels[n - 1].grams[parents == 0, :-1]
+            built.add_blanks(n - 1, missing[(np.diff(missing, axis=0, prepend=-1) != 0).any(axis=1)], name)
+            n -= 1
     return built
 
 
 class Structure:
-    """The records of some complete levels.
+    """The records of n-grams; levels find their places one after the other, the unigrams at once.
 
     Attributes
     ----------
     levels : list of Level
         In the order of the records.
     firsts : list of int
-        The first node of each level, the root's first, and the end.
-    parents : list of ndarray
-        The parents of the nodes of the second level, the third, ...
+        The first node of each level that is placed, the root's first, and the end.
+    parents : list of ndarray of uint32
+        The parents of the nodes of these levels.
     nodes, leaves : ndarray
         See `lmkit.ngram.trie`; `log_p` stands in the column of that name, whatever it is.
     """
 
-    def __init__(self, levels: list[Level], firsts: list[int], parents: list[np.ndarray], threads: int):
-        self.levels, self.firsts, self.parents, self.threads = levels, firsts, parents, threads
-        order = len(levels)
-        internal = firsts[order]
-        self.nodes = np.zeros((internal + 1, INTERNAL_COLUMNS), np.uint32)
-        self.leaves = np.zeros((firsts[order + 1] - internal, LEAF_COLUMNS), np.uint32)
-        self.nodes[0, BEGIN] = 1
-        for k, level in enumerate(levels, 1):
-            records = self.records(k)
-            records[:, WORD] = level.grams[:, -1]
-            records.view(np.float32)[:, LOG_P] = level.log_p
-            if k < order:
-                records.view(np.float32)[:, BACKOFF] = level.backoffs
-        for k in range(1, order):
-            kernels.place_children(self.nodes, firsts[k], firsts[k + 1], parents[k - 1], firsts[k + 1])
-        self.nodes[internal, BEGIN] = firsts[order + 1]
+    def __init__(self, levels: list[Level], threads: int):
+        self.levels, self.firsts, self.parents, self.threads = list(levels), [0, 1], [], threads
+        *below, leaves = (len(level.grams) for level in levels)
+        self.nodes = np.zeros((1 + sum(below) + 1, INTERNAL_COLUMNS), np.uint32)
+        self.leaves = np.zeros((leaves, LEAF_COLUMNS), np.uint32)
+        self.place(1, np.zeros(len(levels[0].grams), np.uint32))
 
     def records(self, k: int) -> np.ndarray:
         """Return the records of a level, a view."""
@@ -137,28 +144,43 @@ class Structure:
             return self.leaves
         return self.nodes[self.firsts[k] : self.firsts[k + 1]]
 
-    def parents_of(self, grams: np.ndarray) -> np.ndarray:
-        """Return the nodes of n-grams one longer than these levels without their last words, 0 where there are none."""
-        parents = np.zeros(len(grams), np.int64)
-        jobs = [(self.nodes, self.leaves, grams, a, b, parents) for a, b in self._cut(len(grams))]
+    def add_blanks(self, k: int, grams: np.ndarray, name: str) -> None:
+        """Put n-grams into a level, which is to be placed anew."""
+        self.levels[k - 1] = self.levels[k - 1].with_blanks(grams)
+        self.levels[k - 1].sort(name)
+        self.nodes = np.concatenate([self.nodes, np.zeros((len(grams), INTERNAL_COLUMNS), np.uint32)])
+
+    def parents_of(self, k: int) -> np.ndarray:
+        """Return the nodes of the n-grams of a level without their last words, 0 where there are none."""
+        grams = self.levels[k - 1].grams
+        parents = np.zeros(len(grams), np.uint32)
+        jobs = [(self.nodes, grams, a, b, parents) for a, b in self._cut(len(grams))]
         in_threads(self.threads, kernels.find_prefixes, jobs)
         return parents
 
-    def link(self) -> None:
-        """Write the suffix links: to the longest suffix that is there."""
-        for k, level in enumerate(self.levels, 1):
-            records = self.records(k)
-            jobs = [(self.nodes, self.leaves, level.grams, a, b, records, 0) for a, b in self._cut(len(records))]
+    def place(self, k: int, parents: np.ndarray) -> None:
+        """Write the records of a level, whose parents are known, and link them: to the longest suffixes there are."""
+        level = self.levels[k - 1]
+        first, end = self.firsts[k], self.firsts[k] + len(parents)
+        self.firsts[k + 1 :], self.parents[k - 1 :] = [end], [parents]
+        kernels.place_children(self.nodes, self.firsts[k - 1], first, parents, first)
+        self.nodes[first, BEGIN] = end  # where the last children end
+        records = self.records(k)
+        records[:, WORD] = level.grams[:, -1]
+        records.view(np.float32)[:, LOG_P] = level.log_p
+        if k < len(self.levels):
+            records.view(np.float32)[:, BACKOFF] = level.backoffs
+        if k > 1:
+            jobs = [(self.nodes, parents, a, b, records) for a, b in self._cut(len(parents))]
             in_threads(self.threads, kernels.link_suffixes, jobs)
 
     def finished(self) -> tuple[Trie, np.ndarray]:
         """Fill the blanks, sum what sampling needs, let links skip what is no context; return also the blanks."""
-        nodes, leaves, firsts, order = self.nodes, self.leaves, self.firsts, len(self.levels)
+        nodes, firsts, order = self.nodes, self.firsts, len(self.levels)
         blanks = []
         for k, level in enumerate(self.levels, 1):
             where = np.flatnonzero(level.blank)
-            if len(where):
-                kernels.fill_blanks(nodes, leaves, order, where, level.grams, self.records(k), 0)
+            kernels.fill_blanks(nodes, where, self.parents[k - 1], self.records(k))
             blanks.append(firsts[k] + where)
         for k in range(1, order):
             offset = firsts[k + 1]
@@ -168,7 +190,7 @@ class Structure:
         unigrams = np.exp(self.records(1).view(np.float32)[:, LOG_P].astype(np.float64))
         unigrams[BOS] = 0
         sizes = (1, *(int(b - a) for a, b in itertools.pairwise(firsts[1:])))
-        trie = Trie(nodes, leaves, alias_table(unigrams / unigrams.sum()), np.zeros(0, np.uint32), sizes)
+        trie = Trie(nodes, self.leaves, alias_table(unigrams / unigrams.sum()), np.zeros(0, np.uint32), sizes)
         return trie, np.concatenate(blanks).astype(np.uint32)
 
     def _cut(self, size: int) -> list[tuple[int, int]]:

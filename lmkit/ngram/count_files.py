@@ -152,7 +152,7 @@ def levels_of(
         gone[built.firsts[1] : built.firsts[2]] = dropped[1] != 0
     for k in range(2, order + 1):
         records, level = built.records(k), built.levels[k - 1]
-        suffixes, parents = records[:, SUFFIX].astype(np.int64), built.parents[k - 2]
+        suffixes, parents = records[:, SUFFIX].astype(np.int64), built.parents[k - 1]
         if (suffixes < built.firsts[k - 1]).any():
             ending = level.grams[np.argmax(suffixes < built.firsts[k - 1]), 1:].tolist()
             missing = " ".join(map(counts.vocabulary.token, ending))

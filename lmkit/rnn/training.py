@@ -17,7 +17,7 @@ import numpy as np
 
 from lmkit.errors import Interrupted, OptionError
 from lmkit.kernels import products
-from lmkit.memory import memory_limit
+from lmkit.memory import in_bytes, memory_limit
 from lmkit.model import EOS
 from lmkit.rnn import checkpoint
 from lmkit.rnn.checkpoint import Checkpoint, checkpoint_path
@@ -78,17 +78,11 @@ def check_memory(shape: Shape, options: RNNOptions, tokens: int) -> None:
     free = memory_limit()
     if free is not None and needed > free:
         raise OptionError(
-            f"this network would need {_bytes(needed)} to train, and {_bytes(free)} are free: {size:,} weights x "
-            f"{copies} copies x 4 bytes ({options.shards} of them gradients) = {_bytes(FLOAT * copies * size)}, and "
-            f"{streams} streams x {steps} steps x {columns:,} numbers = {_bytes(FLOAT * rows * columns)}; "
+            f"this network would need {in_bytes(needed)} to train, and {in_bytes(free)} are free: {size:,} weights x "
+            f"{copies} copies x 4 bytes ({options.shards} of them gradients) = {in_bytes(FLOAT * copies * size)}, and "
+            f"{streams} streams x {steps} steps x {columns:,} numbers = {in_bytes(FLOAT * rows * columns)}; "
             "choose a smaller --hidden, --layers, --batch, --bptt or --vocab-size"
         )
-
-
-def _bytes(n: float) -> str:
-    units = ["kB", "MB", "GB", "TB", "PB", "EB"]
-    power = min(max(int(math.log10(max(n, 1)) // 3), 1), len(units))
-    return f"{n / 1000**power:.3g} {units[power - 1]}"
 
 
 def train(

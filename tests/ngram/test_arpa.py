@@ -13,6 +13,7 @@ from reference import read_arpa as slow_arpa
 import lmkit
 from lmkit.errors import ModelError, OptionError
 from lmkit.model import BOS, EOS
+from lmkit.ngram import arpa
 from lmkit.ngram.arpa import arpa_lines
 from lmkit.ngram.arpa import read_arpa as fast_arpa
 from lmkit.text import Corpus, TextSettings
@@ -222,8 +223,52 @@ WRONG = {
     ),
     "an unknown word": (SMALL.replace("a b\t-0.4", "a c\t-0.4"), r"line 16: 'c' is none of the words in the 1-grams"),
     "no sentence end": (SMALL.replace("</s>", "c"), "</s> is none of its 1-grams"),
+    "a number of no sense": (
+        SMALL.replace("ngram 3=1", "ngram 3=" + "9" * 5000),
+        r"expected \\1-grams:, found 'ngram 3=9+'$",
+    ),
     "too long": ("\\data\\\n" + "".join(f"ngram {n}=1\n" for n in range(1, 40)), "n-grams of 39 words"),
 }
+
+
+PROMISES = {
+    "10 ** 15 trigrams": ("ngram 3=1", f"ngram 3={10**15}", "promises 1000000000000008 n-grams; a model holds at most"),
+    "too many for uint32": ("ngram 1=5", "ngram 1=4294967300", "promises 4294967304 n-grams"),
+    "10 ** 8 unigrams": (
+        "ngram 1=5",
+        f"ngram 1={10**8}",
+        r"100000004 n-grams would take 30.9 GB of memory to read, and 8 GB are free",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PROMISES)
+def test_what_does_not_fit_is_refused_by_its_header(case, monkeypatch):
+    """Before a section is read, and nothing is allocated for it."""
+    monkeypatch.setattr(arpa, "memory_limit", lambda: 8 * 10**9)
+    monkeypatch.setattr(arpa, "_section", None)
+    before, after, message = PROMISES[case]
+    with pytest.raises(ModelError, match=message) as caught:
+        read(SMALL.replace(before, after))
+    assert "\n" not in str(caught.value) and "model.arpa" in str(caught.value)
+
+
+def test_what_fits_is_read(monkeypatch):
+    """What SMALL needs, and a byte less."""
+    monkeypatch.setattr(arpa, "memory_limit", lambda: arpa.needed([5, 3, 1]))
+    read(SMALL)
+    monkeypatch.setattr(arpa, "memory_limit", lambda: arpa.needed([5, 3, 1]) - 1)
+    with pytest.raises(ModelError, match=r"its 9 n-grams would take .* prune"):
+        read(SMALL)
+    monkeypatch.setattr(arpa, "memory_limit", lambda: None)
+    read(SMALL)
+
+
+def test_the_memory_that_reading_needs():
+    """A bigram of 2 ids, 2 logarithms, a mark, its parent and a record of 4 numbers: 37 bytes and 16 in its pieces."""
+    assert arpa.needed([10, 10**6]) - arpa.needed([10, 0]) == pytest.approx((37 + 16) * 10**6, abs=1000)
+    assert arpa.needed([10, 0, 10**6]) - arpa.needed([10, 0, 0]) == pytest.approx((41 + 20) * 10**6, abs=1000)
+    assert arpa.needed([10, 10**6, 0]) - arpa.needed([10, 0, 0]) == pytest.approx((45 + 16) * 10**6, abs=1000)
 
 
 @pytest.mark.parametrize("case", WRONG)
