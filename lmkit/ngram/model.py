@@ -226,12 +226,14 @@ class NGramModel(LanguageModel):
         return int(np.searchsorted(cumulative, u * cumulative[-1], side="right"))
 
     def _children(self, context):
-        """Return the words that were seen after a context."""
-        trie, c = self.trie, int(context[0])
+        """Return the words that were seen after a context; of a damaged file's only those that there are."""
+        trie, c = self.trie, min(int(context[0]), self.trie.internal - 1)
         low, high = int(trie.nodes[c, BEGIN]), int(trie.nodes[c + 1, BEGIN])
         if low < trie.internal:
-            return trie.nodes[low : min(high, trie.internal), WORD]
-        return trie.leaves[low - trie.internal : high - trie.internal, WORD]
+            words = trie.nodes[low : min(high, trie.internal), WORD]
+        else:
+            words = trie.leaves[low - trie.internal : max(high - trie.internal, 0), WORD]
+        return words[words < self.vocabulary_size]
 
     def _refuses(self, context, token):
         return token in self._children(context)

@@ -25,9 +25,11 @@ import lmkit  # noqa: E402
 from lmkit import storage  # noqa: E402
 from lmkit.api import Model  # noqa: E402
 from lmkit.errors import LmkitError  # noqa: E402
+from lmkit.ngram.model import NGramModel  # noqa: E402
 from lmkit.uniforms import Uniforms  # noqa: E402
 
 SIZE = 12
+BLANKS = {"order": 4, "smoothing": "absolute"}  # a model of this kind whose trie has contexts that are no n-grams
 MODELS = [
     {"order": 1},
     {"order": 1, "smoothing": "add-k"},
@@ -37,13 +39,17 @@ MODELS = [
     {"order": 3, "smoothing": "mle"},
     {"order": 3, "smoothing": "add-k", "k": 0.5},
     {"order": 3, "smoothing": "mle", "cutoffs": (0, 0, 10**6)},
+    {"order": 4, "smoothing": "witten-bell", "interpolate": False},
+    {"order": 3, "smoothing": "katz"},
+    {"order": 2, "smoothing": "absolute", "interpolate": False},
+    BLANKS,
 ]
 SOME = [0, 1, 2, 3, 7, 11, 12, 13, 2**31 - 1, 2**31, 2**32 - 2, 2**32 - 1, 0x7FC00000, 0xFF800000, 0x7F800000]
 
 
 def spoil(tensors, rng):
     """Change some numbers: a few, a column, or everything."""
-    name = rng.choice(["ngram.nodes", "ngram.nodes", "ngram.nodes", "ngram.leaves", "ngram.alias", "ngram.counts"])
+    name = rng.choice(["ngram.nodes"] * 3 + ["ngram.leaves", "ngram.alias", "ngram.counts", "ngram.blanks"])
     table = tensors.get(name, tensors["ngram.nodes"])
     if not table.size:
         return
@@ -124,6 +130,8 @@ def ask(path, rng):
     assert counts is None or counts.shape == (n, size)
     ids = rng.integers(-3, size + 3, (n, 40)).astype(np.int32)
     ids[0, :4] = [2**31 - 1, -(2**31), size, -1]
+    orders = model.orders(ids.ravel())
+    assert orders.shape == (ids.size,) and orders.min() >= 1 and orders.max() <= model.language_model.order
     assert model.advance(state, ids[:, 0]).shape == (n,)
     for threads in (1, 2):
         model.language_model.threads = threads
@@ -161,6 +169,15 @@ def write_raw(path, data, places, tensors):
     path.write_bytes(changed)
 
 
+def whole_model(options):
+    """Return the model that is to be damaged."""
+    model = model_of(a_text(SIZE, 300, 41), SIZE, **options)
+    if options is BLANKS:
+        contexts = np.arange(SIZE + 1, model.trie.internal, 3, dtype=np.uint32)
+        model = NGramModel(model.text, model.trie, model.options, model.metadata, contexts)
+    return Model(model)
+
+
 def main(rounds, seed):
     storage.VERIFY_BELOW = 0
     warnings.simplefilter("ignore", RuntimeWarning)  # numbers that are none may be told of, if nothing worse happens
@@ -169,7 +186,7 @@ def main(rounds, seed):
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder, "model.lmkit")
         for options in MODELS:
-            Model(model_of(a_text(SIZE, 300, 41), SIZE, **options)).save(path)
+            whole_model(options).save(path)
             file = storage.open_model_file(path)
             data = path.read_bytes()
             whole = {name: np.array(tensor) for name, tensor in file.tensors.items() if tensor.size}
