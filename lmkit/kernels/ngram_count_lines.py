@@ -4,7 +4,7 @@ import numpy as np
 
 from lmkit.kernels import kernel
 
-__all__ = ["parse_counts"]
+__all__ = ["LARGEST", "parse_counts"]
 
 NEWLINE, RETURN, TAB, BLANK, ZERO = 10, 13, 9, 32, 48
 LARGEST = 4294967295  # what a trie holds

@@ -11,11 +11,12 @@ import numpy as np
 from lmkit.errors import CorpusError
 from lmkit.kernels import ngram_count_lines as kernels
 from lmkit.model import BOS, EOS, RESERVED
-from lmkit.ngram.assembly import Level, structure
+from lmkit.ngram.assembly import Level, row_order, structure
 from lmkit.ngram.counts import NOTHING, Levels
 from lmkit.ngram.options import MAX_ORDER
 from lmkit.ngram.trie import COUNT, SUFFIX
 from lmkit.text import Corpus, Vocabulary, unescape
+from lmkit.text.table import TokenTable
 
 __all__ = ["Counts", "levels_of", "read_counts"]
 
@@ -23,7 +24,7 @@ ROOM = 1 << 16  # lines that are read at a time
 MISTAKES = {
     1: "has no tab before a count",
     2: "ends with no whole number of at least 0",
-    3: "has a count over 4294967295",
+    3: f"has a count over {kernels.LARGEST}",
     4: "is no n-gram of 1 to {most} words",
 }
 
@@ -37,7 +38,7 @@ class Counts:
     vocabulary : Vocabulary
         The words by their counts.
     tables : list of (n-grams, counts)
-        For n = 1, 2, ...: int32 (m, n), all different, and int64 (m,).
+        For n = 1, 2, ...: int32 (m, n), all different and sorted, and int64 (m,).
     """
 
     vocabulary: Vocabulary
@@ -70,7 +71,7 @@ def read_counts(corpora: Iterable[Corpus], order: int, progress: Callable[[int],
                 for k in range(1, order + 1):
                     chosen = np.flatnonzero(orders[:n] == k)
                     grams[k].append(ids[firsts[chosen, None] + np.arange(k)])
-                    counts[k].append(numbers[chosen])
+                    counts[k].append(numbers[chosen].astype(np.uint32))
                 line += n
                 if mistake:
                     end = at + int(np.argmax(block[at:size] == ord("\n")) or size - at)
@@ -79,34 +80,45 @@ def read_counts(corpora: Iterable[Corpus], order: int, progress: Callable[[int],
                         f"{corpus.title}: line {line}: {shown!r} {MISTAKES[mistake].format(most=most)}; counts are "
                         "lines of words, a tab, and a number"
                     )
-    return _ordered(words, [_added(grams[k], counts[k], k) for k in range(1, order + 1)])
+    vocabulary, new = _ordered(words, zip(grams[1], counts[1], strict=True))
+    return Counts(vocabulary, [_added(grams[k], counts[k], k, new, vocabulary) for k in range(1, order + 1)])
 
 
-def _added(grams: list[np.ndarray], counts: list[np.ndarray], k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the different n-grams of a list and the sums of their counts; those of 0 are left out."""
-    table = np.concatenate([np.zeros((0, k), np.int32), *grams])
-    numbers = np.concatenate([np.zeros(0, np.int64), *counts])
-    order = np.lexsort(table.T[::-1])
-    table, numbers = table[order], numbers[order]
-    new = np.ones(len(table), bool)
-    new[1:] = (table[1:] != table[:-1]).any(axis=1)
-    sums = np.add.reduceat(numbers, np.flatnonzero(new)) if len(table) else numbers
-    return table[new][sums > 0], sums[sums > 0]
-
-
-def _ordered(words, tables) -> Counts:
-    """Number the words by their counts, then by their bytes, as when a text is learnt."""
+def _ordered(words: TokenTable, unigrams: Iterable[tuple[np.ndarray, np.ndarray]]) -> tuple[Vocabulary, np.ndarray]:
+    """Number the words by their counts, then by their bytes, as when a text is learnt; return also the new numbers."""
     data, offsets = words.pool.tobytes(), words.offsets[: words.size + 1].tolist()
     names = [data[a:b] for a, b in itertools.pairwise(offsets)]
     frequency = np.zeros(words.size, np.int64)
-    if tables:
-        np.add.at(frequency, tables[0][0][:, 0], tables[0][1])
-    known = range(len(RESERVED), words.size)
-    by_count = sorted(known, key=lambda i: (-frequency[i], names[i]))
+    for grams, counts in unigrams:
+        np.add.at(frequency, grams[:, 0], counts)
+    by_count = sorted(range(len(RESERVED), words.size), key=lambda i: (-frequency[i], names[i]))
     new = np.arange(words.size, dtype=np.int32)
     new[by_count] = np.arange(len(RESERVED), words.size, dtype=np.int32)
-    tokens = [unescape(names[i].decode("utf-8", "surrogateescape")) for i in by_count]
-    return Counts(Vocabulary.from_tokens(tokens), [(new[grams], counts) for grams, counts in tables])
+    return Vocabulary.from_tokens(unescape(names[i].decode("utf-8", "surrogateescape")) for i in by_count), new
+
+
+def _added(
+    grams: list[np.ndarray], counts: list[np.ndarray], k: int, new: np.ndarray, vocabulary: Vocabulary
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the different n-grams of a list that is used up, in their new numbers and sorted, and their counts; those
+    of 0 are left out.
+    """
+    for i, piece in enumerate(grams):
+        grams[i] = new[piece]
+    table = np.concatenate([np.zeros((0, k), np.int32), *grams])
+    numbers = np.concatenate([np.zeros(0, np.uint32), *counts])
+    grams.clear()
+    counts.clear()
+    order = row_order(table)
+    table, numbers = table.take(order, axis=0), numbers.take(order)
+    first = np.ones(len(table), bool)
+    first[1:] = (table[1:] != table[:-1]).any(axis=1)
+    starts = np.flatnonzero(first)
+    sums = np.add.reduceat(numbers, starts, dtype=np.int64)
+    if sums.max(initial=0) > kernels.LARGEST:
+        shown = " ".join(map(vocabulary.token, table[starts[np.argmax(sums)]].tolist()))
+        raise CorpusError(f"the counts of {shown!r} add up to {sums.max()}; a model holds up to {kernels.LARGEST}")
+    return table[starts[sums > 0]], sums[sums > 0]
 
 
 def levels_of(

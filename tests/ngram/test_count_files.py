@@ -1,5 +1,7 @@
 """Counts from files: the same model as from the text, and what is wrong with a file."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from texts import VERSES
@@ -7,7 +9,9 @@ from texts import VERSES
 import lmkit
 from lmkit import cli
 from lmkit.errors import CorpusError, OptionError
+from lmkit.ngram.count_files import read_counts
 from lmkit.ngram.options import SMOOTHINGS
+from lmkit.text import Corpus
 
 TEXT = "".join(VERSES[i % len(VERSES)] + ("\n\n" if i % 3 == 2 else "\n") for i in range(12))
 
@@ -74,11 +78,34 @@ def test_files_are_added_and_may_stand_in_any_order(counts, tmp_path):
             np.testing.assert_array_equal(found[key], tensor)
 
 
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_counts_are_added_as_by_a_dictionary(order):
+    """Words by their counts, then their bytes; n-grams sorted by these numbers, those of 0 and longer ones left out."""
+    rng = np.random.default_rng(order)
+    words = ["<s>", "</s>", *(f"w{i}" for i in range(9))]
+    lines = [(tuple(rng.choice(words, rng.integers(1, 4))), int(rng.integers(0, 3))) for _ in range(600)]
+    files = ["".join(f"{' '.join(gram)}\t{n}\n" for gram, n in part) for part in (lines[:200], lines[200:], [])]
+    found = read_counts([Corpus("counts", data=text.encode()) for text in files], order)
+    expected = Counter()
+    for gram, n in lines:
+        expected[gram] += n
+    known = sorted(words[2:], key=lambda word: (-expected[(word,)], word))
+    assert found.vocabulary.tokens() == ["<unk>", "<s>", "</s>", *known]
+    ids = {word: i for i, word in enumerate(found.vocabulary.tokens())}
+    assert len(found.tables) == order
+    for k, (grams, counts) in enumerate(found.tables, 1):
+        table = sorted(([ids[word] for word in gram], n) for gram, n in expected.items() if len(gram) == k and n)
+        assert list(zip(grams.tolist(), counts.tolist(), strict=True)) == table
+
+
 WRONG = {
     "a b 3\n": "line 1: 'a b 3' has no tab before a count",
     "a\t3\nb\t-1\n": "line 2: .* ends with no whole number of at least 0",
     "a\t3\n\nb\t1.5\n": "line 3: .* ends with no whole number",
     "a\t99999999999\n": "line 1: .* has a count over",
+    "a\t1e3\n": "line 1: .* ends with no whole number",
+    "a\t\n": "line 1: .* ends with no whole number",
+    "a b\t4294967295\na\t1\na b\t1\n": "the counts of 'a b' add up to 4294967296; a model holds up to 4294967295",
     "\t3\n": "line 1: .* is no n-gram of 1 to 32 words",
     "a\t3\n": "</s> was never counted",
     "a\t3\n</s>\t2\na b\t1\n": "longer n-grams hold 'b', which was not counted",
