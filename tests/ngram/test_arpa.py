@@ -145,6 +145,111 @@ VARIANTS = {
 }
 
 
+# The same n-grams as in SMALL, as these toolkits lay them out.
+TOOLKITS = {
+    "SRILM": """
+
+\\data\\
+ngram 1=4
+ngram  2=  3
+ngram 3 = 1
+
+\\1-grams:
+-0.7\t</s>
+-99\t<s>\t-0.3
+-0.4\ta\t-0.2
+-0.5\tb\t-0.1
+
+\\2-grams:
+-0.2\t<s> a\t-0.05
+-0.3\ta b\t-0.4
+-0.6\tb </s>
+
+\\3-grams:
+-0.1\t<s> a b
+
+\\end\\
+""",
+    "IRSTLM": """iARPA
+
+\\data\\
+ngram  1=         5
+ngram  2=         3
+ngram  3=         1
+
+
+\\1-grams:
+-99 <s> -0.3
+-0.4 a -0.2
+-0.5 b -0.1
+-0.7 </s>
+-1.0 <unk>
+\\2-grams:
+-0.2 <s> a -0.05
+-0.3 a b -0.4
+-0.6 b </s>
+\\3-grams:
+-0.1 <s> a b
+\\end\\
+""",
+    "MITLM": """\\data\\
+ngram 1=4
+ngram 2=3
+ngram 3=1
+
+\\1-grams:
+-0.700000\t</s>
+-99\t<s>\t-0.300000
+-0.400000\ta\t-0.200000
+-0.500000\tb\t-0.100000
+
+\\2-grams:
+-0.200000\t<s> a\t-0.050000
+-0.300000\ta b\t-0.400000
+-0.600000\tb </s>\t
+
+\\3-grams:
+-0.100000\t<s> a b\x20
+
+\\end\\
+""",
+    "KenLM": """\\data\\
+ngram 1=5
+ngram 2=3
+ngram 3=1
+
+\\1-grams:
+-1\t<unk>\t0
+0\t<s>\t-0.3
+-0.7\t</s>\t0
+-0.4\ta\t-0.2
+-0.5\tb\t-0.1
+
+\\2-grams:
+-0.6\tb </s>\t0
+-0.2\t<s> a\t-0.05
+-3e-1\ta b\t-0.4
+
+\\3-grams:
+-0.1\t<s> a b
+
+\\end\\
+""",
+}
+
+
+@pytest.mark.parametrize("toolkit", TOOLKITS)
+def test_the_files_of_other_toolkits(toolkit):
+    model, expected = read(TOOLKITS[toolkit]), read(SMALL)
+    without_unk = "<unk>" not in TOOLKITS[toolkit]
+    text = "a b a\nb b\n\nb a b\n" + ("" if without_unk else "c a\n")
+    one, two = (m.score(m.begin(), m.text.encode_text(text).ids[None])[0] for m in (model, expected))
+    np.testing.assert_allclose(one, two, atol=1e-6)
+    unk = model.score(model.begin(), np.array([[0]], np.int32))[0][0, 0]
+    assert (unk < -220) == without_unk
+    assert sorted(model.text.vocabulary.tokens()) == sorted(expected.text.vocabulary.tokens())
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_what_else_is_the_same_file(variant):
     model, expected = read(VARIANTS[variant]), read(SMALL)
