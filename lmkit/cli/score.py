@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import click
 
 from lmkit.cli import options, streams, terminal
@@ -54,7 +56,7 @@ def command(texts, model, by, nbest, feature, encoding, errors, form, output, th
             blocks = api.rescore(loaded, names, feature=feature, encoding=encoding, errors=errors)
         else:
             scored = api.score(loaded, names, encoding=encoding, errors=errors)
-            blocks = (lines(block, form) if by == "line" else tokens(block, loaded, form) for block in scored)
+            blocks = (lines(block, form) for block in scored) if by == "line" else tokens(scored, loaded, form)
         streams.write_blocks(output, blocks)
 
 
@@ -74,19 +76,23 @@ def lines(block, form: str) -> bytes:
     )  # fmt: skip
 
 
-def tokens(block, model, form: str) -> bytes:
-    """Return a row for each token."""
+def tokens(blocks, model, form: str) -> Iterator[bytes]:
+    """Yield a row for each token."""
     from lmkit.text import escape
 
-    vocabulary, ids = model.text.vocabulary, block.encoded.ids.tolist()
-    orders = model.orders(block.encoded.ids)
-    orders = [None] * len(ids) if orders is None else orders.tolist()
-    rows = zip(ids, orders, (block.log_p + 0.0).tolist(), strict=True)
-    if form != "json":
-        names = {i: escape(vocabulary.token(i)) for i in set(ids)}
-        return b"".join(streams.tsv_line(names[i], "-" if n is None else n, f"{p:.9g}") for i, n, p in rows)
-    names = {i: vocabulary.token(i) for i in set(ids)}
-    return b"".join(
-        streams.json_line({"token": names[i], "id": i, "order": n, **streams.finite("log_probability", p)})
-        for i, n, p in rows
-    )
+    vocabulary, names = model.text.vocabulary, {}
+    for block in blocks:
+        ids, orders = block.encoded.ids.tolist(), model.orders(block.encoded.ids)
+        orders = [None] * len(ids) if orders is None else orders.tolist()
+        rows = zip(ids, orders, (block.log_p + 0.0).tolist(), strict=True)
+        new = {i: vocabulary.token(i) for i in set(ids) - names.keys()}
+        if form == "json":
+            names |= new
+            yield b"".join(
+                streams.json_line({"token": names[i], "id": i, "order": n, **streams.finite("log_probability", p)})
+                for i, n, p in rows
+            )
+        else:
+            names |= {i: streams.encode(escape(token)) for i, token in new.items()}
+            spelled = {n: b"-" if n is None else b"%d" % n for n in set(orders)}
+            yield b"".join([b"%b\t%b\t%.9g\n" % (names[i], spelled[n], p) for i, n, p in rows])
