@@ -40,6 +40,9 @@ from lmkit.threads import available
 from lmkit.uniforms import Uniforms
 
 DEFAULT_VALID = 0.05  # of the text is held out for validation
+NO_MATTER = ("threads", "memory", "temp")  # options that do not shape the model
+SPARE_HEADER = 1024  # bytes by which a header may grow where a model is pruned
+WASTE, ROUNDS = 0.02, 3  # the share of a wanted size that may be left over, and how often it is tried to be less
 
 __all__ = [
     "Model",
@@ -153,10 +156,17 @@ class Model(LanguageModel):
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the model file: whole or not at all."""
+        storage.save(path, *self._contents())
+        self.path = os.fspath(path)
+
+    def file_size(self) -> int:
+        """Return how many bytes the model file has, or would have."""
+        return storage.file_size(*self._contents())
+
+    def _contents(self):
         model = self.language_model
         metadata = {"config": model.config(), **model.text.metadata(), "training": model.metadata.get("training")}
-        storage.save(path, model.family, metadata, model.tensors())
-        self.path = os.fspath(path)
+        return model.family, metadata, model.tensors()
 
 
 def train(
@@ -231,19 +241,22 @@ def train(
     if from_counts:
         if architecture.in_steps or vocabulary is not None or vocab_size is not None or min_count != 1:
             raise OptionError("--from-counts goes with --arch ngram, and without --vocab, --vocab-size and --min-count")
+        if choices.memory is not None or choices.temp is not None:
+            raise OptionError("--from-counts goes without --memory and --temp: the counts have to fit into memory")
         return _train_from_counts(texts, settings, choices, valid, output, started, progress)
     if output is not None and architecture.in_steps:
         _checkpoints().check_free(output)
+    waiting = {} if architecture.in_steps else arguments.waiting_room(choices)
     ids, text, counts, records = arguments.read_texts(
         texts, settings, vocabulary=vocabulary, vocab_size=vocab_size, min_count=min_count,
-        encoding=encoding, errors=errors, progress=progress,
+        encoding=encoding, errors=errors, progress=progress, **waiting,
     )  # fmt: skip
     record = {
         "corpora": records,
         "held_out": None,
         "options": {
             "arch": arch,
-            **{name: value for name, value in dataclasses.asdict(choices).items() if name != "threads"},
+            **{name: value for name, value in dataclasses.asdict(choices).items() if name not in NO_MATTER},
             **choices.describe(),
             **settings.describe(),
             "vocabulary": None if vocabulary is None else len(text.vocabulary),
@@ -268,7 +281,8 @@ def train(
         held_out = None
         if split is not None:
             ids, held_out, record["held_out"] = split.ids, split.held_out, split.record
-            counts = np.bincount(ids, minlength=len(counts))
+            if len(ids) < sum(corpus["tokens"] for corpus in records):
+                counts = counts - np.bincount(held_out, minlength=len(counts))
         trained = architecture.get("train")(
             ids, counts, text, choices, progress=arguments.training(progress, len(ids)), held_out=held_out
         )
@@ -475,7 +489,7 @@ def arpa(model: Model | str | os.PathLike) -> Iterator[bytes]:
     """
     from lmkit.ngram.arpa import arpa_lines
 
-    return arpa_lines(_ngram(model).language_model)
+    return arpa_lines(_ngram(model).language_model.unpacked())
 
 
 def from_arpa(
@@ -524,9 +538,15 @@ def prune(
     *,
     threshold: float | None = None,
     ngrams: int | None = None,
+    size: int | None = None,
+    cutoffs: Iterable[int] | None = None,
+    quantize: int | None = None,
     output: str | os.PathLike | None = None,
 ) -> Model:
-    """Return an n-gram model without the n-grams that it can best do without, and save it if `output` is given.
+    """Return a smaller n-gram model, and save it if `output` is given.
+
+    Without the n-grams that it can best do without, by one of the first four, or with fewer bits for its numbers, or
+    both.
 
     Parameters
     ----------
@@ -534,23 +554,73 @@ def prune(
         Drop what raises the perplexity by less than this share (Stolcke 1998).
     ngrams : int
         Or so much that at most so many n-grams are left.
+    size : int
+        Or so much that the file has at most so many bytes.
+    cutoffs : iterable of int
+        Or what was seen no more than so often, per order, the last number for all higher ones; the model must have been
+        trained with `keep_counts`.
+    quantize : int
+        Bits of probabilities and back-off weights, 2 to 16, in a compact form (`lmkit.ngram.packed`) without counts.
+        Its distributions sum to one up to rounding: with 8 bits within 0.0005 on average.
 
     Raises
     ------
     ModelError, OptionError
     """
-    from lmkit.ngram import pruning
+    from lmkit.ngram import packed, pruning
 
-    if (threshold is None) == (ngrams is None):
-        raise OptionError("give either threshold or ngrams")
+    ways = sum(way is not None for way in (threshold, ngrams, size, cutoffs))
+    if ways > 1 or not (ways or quantize is not None):
+        raise OptionError("give one of threshold, ngrams, size and cutoffs, or quantize, or quantize and one of them")
     if threshold is not None and not 0 <= threshold < 1:
         raise OptionError(f"--threshold is {threshold:g}; it must be a share, 0 to below 1, such as 1e-7")
+    if quantize is not None:
+        packed.check_bits(quantize)
     if output is not None:
         storage.check_target(output)
-    pruned = Model(pruning.prune(_ngram(model).language_model, threshold, ngrams))
+    small = _ngram(model).language_model.unpacked()
+    if threshold is not None:
+        small = pruning.prune(small, threshold)
+    elif ngrams is not None:
+        small = pruning.prune(
+            small, None, lambda sizes: sum(sizes[1:]) <= ngrams, f"the {ngrams} n-grams that may be left"
+        )
+    elif size is not None:
+        small = _to_size(small, size, quantize)
+    elif cutoffs is not None:
+        small = pruning.cut_off(small, tuple(cutoffs))
+    pruned = Model(small if quantize is None else packed.pack(small, quantize))
     if output is not None:
         pruned.save(output)
     return pruned
+
+
+def _to_size(model, size, quantize):
+    """Return a model without so many n-grams that its file, or that of its packed form, is no larger than `size`."""
+    from lmkit.ngram.packed import pack, packed_bytes
+    from lmkit.ngram.pruning import prune
+    from lmkit.ngram.trie import Trie
+
+    counts = bool(model.trie.counts.size)
+    others = Model(model).file_size() - sum(t.nbytes for t in model.tensors().values()) + SPARE_HEADER
+    room = size - others - sum(t.nbytes for t in model.text.tensors().values())
+
+    def pruned(room):
+        if quantize is None:
+            return prune(model, None, lambda sizes: Trie.bytes_of(sizes, counts) <= room, f"fit into {size} bytes")
+        return prune(model, None, lambda sizes: packed_bytes(sizes, quantize) <= room, f"fit into {size} bytes")
+
+    found = pruned(room)
+    for _ in range(ROUNDS if quantize is not None else 0):  # `packed_bytes` takes all codebooks to be full
+        spare = size - Model(pack(found, quantize)).file_size()
+        if spare < size * WASTE or found.trie.sizes == model.trie.sizes:
+            break
+        room += spare
+        larger = pruned(room)
+        if Model(pack(larger, quantize)).file_size() > size:
+            break
+        found = larger
+    return found
 
 
 def _ngram(model):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from lmkit.errors import CorpusError, LmkitWarning, ModelError, OptionError
+from lmkit.memory import allowed
 from lmkit.model import EOS, RESERVED, UNK
 from lmkit.text import Corpus, TextLayer, TextSettings, learn, read_vocabulary
 from lmkit.text.vocabulary import to_str
@@ -30,7 +31,10 @@ __all__ = [
     "read_texts",
     "tokens",
     "training",
+    "waiting_room",
 ]
+
+IDS = 8  # the ids of a text may take this part of the memory
 
 Progress = Callable[[str, int, "int | None", str], None]
 Texts = Any  # a path, "-", a (name, bytes) pair, a Corpus, or a list of these
@@ -45,6 +49,8 @@ def read_texts(
     min_count: int = 1,
     encoding: str = "utf-8",
     errors: str = "strict",
+    room: int | None = None,
+    temp: str | None = None,
     progress: Progress | None = None,
 ) -> tuple[np.ndarray, TextLayer, np.ndarray, list[dict[str, Any]]]:
     """Read texts to learn from; see `lmkit.text.learn` for what it returns, `lmkit.api.train` for the options.
@@ -57,13 +63,19 @@ def read_texts(
     if vocabulary is not None:
         vocabulary = tokens(vocabulary, settings, encoding, errors)
     learned = learn(
-        read, settings, vocabulary=vocabulary, vocab_size=vocab_size, min_count=min_count,
+        read, settings, vocabulary=vocabulary, vocab_size=vocab_size, min_count=min_count, room=room, temp=temp,
         progress=reading(progress, read),
     )  # fmt: skip
     if len(learned[1].vocabulary) == EOS + 1:
         reason = f"none is there {min_count} times" if min_count > 1 else "the vocabulary has no other"
         warnings.warn(f"only <unk> is left of the tokens: {reason}", LmkitWarning, stacklevel=3)
     return learned
+
+
+def waiting_room(options: Any) -> dict[str, Any]:
+    """Return how much memory the ids of a text may take, and where they wait if they need more, for `read_texts`."""
+    memory = allowed(options.memory)
+    return {"room": None if memory is None else memory // IDS, "temp": options.temp}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,8 +129,7 @@ def hold_out(
         return Split(ids, held_out, characters, corpus.characters if _complete(held_out, text) else None, found)
     first = len(ids) - round(len(ids) * share)
     if sentences and share:
-        ends = np.flatnonzero(ids[:first] == EOS)
-        first = int(ends[-1]) + 1 if len(ends) else 0
+        first = _sentence_end(ids, first)
         if not first:
             raise CorpusError(
                 f"no sentence ends before the {share:.4g} of the text that is held out; give a smaller --valid"
@@ -134,6 +145,17 @@ def hold_out(
     if characters is not None:
         characters -= held_out_characters
     return Split(ids[:first], held_out, characters, held_out_characters, found)
+
+
+def _sentence_end(ids: np.ndarray, before: int) -> int:
+    """Return where the last sentence that ends before a place has its end, 0 if none does; a text may be mapped."""
+    while before:
+        first = max(before - 2**20, 0)
+        ends = np.flatnonzero(ids[first:before] == EOS)
+        if len(ends):
+            return first + int(ends[-1]) + 1
+        before = first
+    return 0
 
 
 def share_of(valid) -> float | None:

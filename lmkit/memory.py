@@ -1,4 +1,4 @@
-"""How much memory there is."""
+"""How much memory there is, and how much is used."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import math
 import os
 import re
 
-__all__ = ["in_bytes", "memory_limit"]
+__all__ = ["allowed", "in_bytes", "memory_limit", "resident"]
+
+SHARE = 0.8  # of what is free, that a training takes at most if nothing else is said
 
 
 def memory_limit() -> int | None:
@@ -30,6 +32,21 @@ def memory_limit() -> int | None:
         except (OSError, ValueError):
             return None
     return min(limits, default=None)
+
+
+def allowed(memory: int | None) -> int | None:
+    """Return the bytes that a process may take in all: those given, or a share of what is free; None: unknown."""
+    limit = memory_limit() if memory is None else None
+    return memory if limit is None else resident() + int(SHARE * limit)
+
+
+def resident() -> int:
+    """Return the bytes of memory that this process takes, 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def in_bytes(n: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +19,9 @@ __all__ = ["ARCHITECTURES", "Architecture", "architecture", "load"]
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """What `--arch` can name: where its options, its training and its model are, each as "module:name".
+    """What `--arch` can name: where its options, its training and its reader are, each as "module:name".
 
-    `train(ids, counts, text, options, progress, held_out)` returns a model; `model.from_file(file)` opens one. An
+    `train(ids, counts, text, options, progress, held_out)` returns a model; `read(file)` opens one. An
     architecture that is trained `in_steps` keeps checkpoints: see `lmkit.rnn.training.train`. Options say whether they
     need a part of the text held out: `holds_out`.
     """
@@ -28,21 +29,25 @@ class Architecture:
     family: str
     options: str
     train: str
-    model: str
+    read: str
     in_steps: bool = False
 
     def get(self, what: str) -> Callable[..., Any]:
-        """Import and return its "options", "train" or "model"."""
+        """Import and return its "options", "train" or "read"."""
         module, name = getattr(self, what).split(":")
-        return getattr(importlib.import_module(module), name)
+        return operator.attrgetter(name)(importlib.import_module(module))
 
 
 RECURRENT = Architecture(
-    "rnn", "lmkit.rnn.options:RNNOptions", "lmkit.rnn.training:train", "lmkit.rnn.model:RNNModel", in_steps=True
+    "rnn",
+    "lmkit.rnn.options:RNNOptions",
+    "lmkit.rnn.training:train",
+    "lmkit.rnn.model:RNNModel.from_file",
+    in_steps=True,
 )
 ARCHITECTURES = {
     "ngram": Architecture(
-        "ngram", "lmkit.ngram.options:NGramOptions", "lmkit.ngram.model:train", "lmkit.ngram.model:NGramModel"
+        "ngram", "lmkit.ngram.options:NGramOptions", "lmkit.ngram.model:train", "lmkit.ngram.packed:read_ngrams"
     ),
     "elman": RECURRENT,
     "gru": RECURRENT,
@@ -73,7 +78,7 @@ def load(file: ModelFile) -> LanguageModel:
     """
     for known in ARCHITECTURES.values():
         if known.family == file.family:
-            return known.get("model").from_file(file)
+            return known.get("read")(file)
     raise ModelError(
         f"{file.name} holds a model of the family {file.family!r}, which this lmkit does not know; "
         "a newer lmkit may have written it"

@@ -27,8 +27,9 @@ import numpy as np
 
 from lmkit.errors import ModelError, OptionError
 from lmkit.files import check_place, replacing
+from lmkit.spool import release
 
-__all__ = ["FORMAT_VERSION", "ModelFile", "check_target", "is_model_file", "open_model_file", "save"]
+__all__ = ["FORMAT_VERSION", "ModelFile", "check_target", "file_size", "is_model_file", "open_model_file", "save"]
 
 FORMAT, FORMAT_VERSION = "lmkit", 1
 MAX_HEADER = 100_000_000
@@ -99,6 +100,13 @@ def save(path: str | os.PathLike, family: str, metadata: dict[str, Any], tensors
         raise ModelError(f"{path}: cannot write the model: {reason}{kept}") from error
 
 
+def file_size(family: str, metadata: dict[str, Any], tensors: dict[str, np.ndarray]) -> int:
+    """Return how many bytes the file has that `save` would write."""
+    checksums = dict.fromkeys(tensors, NO_CHECKSUM)
+    header = _header(family, metadata, tensors, checksums, NO_CHECKSUM)
+    return len(header) + sum(tensor.nbytes for tensor in tensors.values())
+
+
 def is_model_file(path: str | os.PathLike) -> bool:
     """Return whether a file begins as model files do: a length, and a brace."""
     try:
@@ -161,8 +169,20 @@ def _bytes(tensor: np.ndarray) -> memoryview:
     return memoryview(np.ascontiguousarray(tensor).reshape(-1).view(np.uint8))
 
 
+def _chunks(tensor: np.ndarray) -> Iterator[memoryview]:
+    """Yield the bytes of a tensor; of one that is mapped from a file, only some are in memory at a time."""
+    data = _bytes(tensor)
+    for begin in range(0, len(data), CHUNK):
+        chunk = data[begin : begin + CHUNK]
+        yield chunk
+        release(chunk)
+
+
 def _checksum(tensor: np.ndarray) -> str:
-    return f"{zlib.crc32(_bytes(tensor)):08x}"
+    found = 0
+    for chunk in _chunks(tensor):
+        found = zlib.crc32(chunk, found)
+    return f"{found:08x}"
 
 
 def _write(file: Any, family: str, metadata: dict[str, Any], tensors: dict[str, np.ndarray]) -> int:
@@ -171,13 +191,12 @@ def _write(file: Any, family: str, metadata: dict[str, Any], tensors: dict[str, 
     checksums = dict.fromkeys(ordered, NO_CHECKSUM)
     header = _header(family, metadata, ordered, checksums, NO_CHECKSUM)
     file.write(header)  # as a place holder: the checksums are known after the data
-    with ThreadPoolExecutor(2) as pool:  # reading for the checksum, writing, and the disk's own work overlap
+    with ThreadPoolExecutor(3) as pool:  # reading for the checksum, writing, and the disk's own work overlap
         sums = {name: pool.submit(_checksum, tensor) for name, tensor in ordered.items()}
         synced = None
         for tensor in ordered.values():
-            data = _bytes(tensor)
-            for begin in range(0, len(data), CHUNK):
-                file.write(data[begin : begin + CHUNK])
+            for chunk in _chunks(tensor):
+                file.write(chunk)
                 if synced is None or synced.done():
                     synced = pool.submit(os.fsync, file.fileno())
         checksums = {name: future.result() for name, future in sums.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import queue
 import threading
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-__all__ = ["ahead", "available", "in_threads"]
+__all__ = ["ahead", "available", "in_threads", "ranges"]
 
 
 def available() -> int:
@@ -29,6 +30,16 @@ def in_threads(threads: int, function: Callable, arguments: list[tuple]) -> list
         return [function(*a) for a in arguments]
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(lambda a: function(*a), arguments))
+
+
+def ranges(begin: int, end: int, parts: int) -> list[tuple[int, int]]:
+    """Cut a range into so many of about the same size, of which some are empty where there are too few.
+
+    >>> ranges(10, 15, 2)
+    [(10, 12), (12, 15)]
+    """
+    cuts = [begin + (end - begin) * i // parts for i in range(parts + 1)]
+    return list(itertools.pairwise(cuts))
 
 
 def ahead(items: Iterable[Any], depth: int = 2) -> Iterator[Any]:

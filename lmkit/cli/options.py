@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 
 import click
 
 __all__ = [
+    "ByteSize",
     "Command",
     "FloatList",
     "IntList",
     "RangeList",
+    "cutoffs_option",
     "format_option",
     "input_options",
     "model_option",
@@ -97,6 +100,21 @@ def _spell_range(part):
     return part
 
 
+class ByteSize(click.ParamType):
+    """A number of bytes: 5000000, 100M, 1.5G; K, M, G and T are powers of 1024, as for sort and lmplz."""
+
+    name = "bytes"
+
+    def convert(self, value, param, ctx):
+        if isinstance(value, int):
+            return value
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)", value.strip().upper())
+        size = int(float(found[1]) * 1024 ** " KMGT".index(found[2] or " ")) if found else 0
+        if not 0 < size < 2**63:
+            self.fail(f"{value!r} is no number of bytes, such as 5000000, 100M or 1.5G", param, ctx)
+        return size
+
+
 class Option(click.Option):
     """An option that errors call by its names alone; help shows its environment variable, under the heading of its
     section."""
@@ -142,6 +160,14 @@ top_option = functools.partial(
     type=click.IntRange(min=0),
     metavar="N",
     help="Only so many rows, the largest first (of each order); 0 for all.",
+)
+
+cutoffs_option = functools.partial(
+    option,
+    "--cutoffs",
+    type=IntList(),
+    metavar="C1,C2,...",
+    help="Drop n-grams seen so often or less, per order; the last number holds for all higher orders.",
 )
 
 quiet_option = option("-q", "--quiet", is_flag=True, show_default=False, help="No progress bar and no notices.")

@@ -13,7 +13,8 @@ from lmkit.rnn.options import DECAYS, INITIALISATIONS, OPTIMIZERS, PRESETS, SOFT
 
 __all__ = ["ngram_options", "rnn_options"]
 
-ngram = functools.partial(options.option, section="n-gram models (--arch ngram)")
+NGRAM = "n-gram models (--arch ngram)"
+ngram = functools.partial(options.option, section=NGRAM)
 network = functools.partial(options.option, section="Recurrent models (--arch elman, gru, lstm)")
 training = functools.partial(options.option, section="Training of recurrent models")
 
@@ -81,12 +82,12 @@ ngram_options = together(
         show_default="0.5,1,1.5 with a warning",
         help="Discounts where the counts of counts yield none.",
     ),
+    options.cutoffs_option(default="0", section=NGRAM),
     ngram(
-        "--cutoffs",
-        type=options.IntList(),
-        default="0",
-        metavar="C1,C2,...",
-        help="Drop n-grams seen so often or less, per order; the last number holds for all higher orders.",
+        "--keep-counts",
+        is_flag=True,
+        show_default=False,
+        help="Keep how often each n-gram was seen: next shows it, prune --cutoffs goes by it.",
     ),
     ngram(
         "--from-counts",
@@ -95,6 +96,14 @@ ngram_options = together(
         help="The texts are n-gram counts of all orders, as lmkit count and SRILM write them.",
     ),
     ngram("--limit-vocab", metavar="FILE|MODEL", help="After counting, drop n-grams with other words than these."),
+    ngram(
+        "--memory",
+        type=options.ByteSize(),
+        metavar="SIZE",
+        show_default="4/5 of what is free",
+        help="Take no more, such as 512M or 8G: what does not fit waits on the disk. The model is the same.",
+    ),
+    ngram("--temp", metavar="DIR", show_default="the system's", help="The folder of temporary files."),
 )
 
 rnn_options = together(

@@ -5,7 +5,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-__all__ = ["atomic_increment", "load64", "prefetch", "store64"]
+__all__ = ["atomic_increment", "load64", "ones", "prefetch", "store64", "trailing_zeros"]
 
 
 def _address(context, builder, array_type, array, index):
@@ -62,3 +62,23 @@ def atomic_increment(typingctx, array, index):
         return context.get_dummy_value()
 
     return types.none(array, types.intp), codegen
+
+
+@intrinsic
+def ones(typingctx, word):
+    """Count the ones among the bits of a uint64."""
+
+    def codegen(context, builder, signature, args):
+        return builder.ctpop(args[0])
+
+    return types.uint64(types.uint64), codegen
+
+
+@intrinsic
+def trailing_zeros(typingctx, word):
+    """Count the zeros below the lowest one of a uint64; 64 where there is none."""
+
+    def codegen(context, builder, signature, args):
+        return builder.cttz(args[0], ir.IntType(1)(0))
+
+    return types.uint64(types.uint64), codegen

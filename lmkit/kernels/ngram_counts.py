@@ -4,6 +4,8 @@ The text is an array of ids that ends with `</s>` (2). Position p stands for the
 their first is ids[p - 1], or `<s>` (1) at the start of the text and after a `</s>`. Sorting the positions by the words
 puts the n-grams of every order in trie order at once; neighbours that share k words belong to the same k-gram. An
 n-gram ends with its `</s>`, and no kernel reads beyond it.
+
+The positions are `at`, at + `stride`, ...: all of a text (0, 1), or one in each of many pieces of it, laid end to end.
 """
 
 import numpy as np
@@ -40,6 +42,14 @@ def first_words(ids, vocabulary_size):
     for w in range(vocabulary_size):
         starts[w + 1] += starts[w]
     return starts
+
+
+@helper
+def _first_word(ids, p):
+    """Return the first word of the n-grams of a position."""
+    if p == 0 or ids[p - 1] == EOS:
+        return np.int64(BOS)
+    return np.int64(ids[p - 1])
 
 
 @helper
@@ -145,7 +155,7 @@ def _close_run(keys, ranks, shared, run, end, depth, width, bits, stack, spare_k
 
 
 @kernel
-def sort_positions(ids, starts, low, high, width, bits, pairs, ranks, shared):
+def sort_positions(ids, at, stride, starts, low, high, width, bits, pairs, ranks, shared):
     """Sort the positions whose first word is in [low, high) by their first 2 + width words.
 
     Writes `ranks[i]`, the i-th position in sorted order, and `shared[i]`, the number of words it shares with the one
@@ -155,21 +165,16 @@ def sort_positions(ids, starts, low, high, width, bits, pairs, ranks, shared):
     base = starts[low]
     n = starts[high] - base
     cursor = np.zeros(starts.size, np.int64)
-    first = np.int64(BOS)
-    for p in range(ids.size):
-        second = np.int64(ids[p])
-        if low <= first < high:
-            cursor[second + 1] += 1
-        first = np.int64(BOS) if second == EOS else second
+    for p in range(at, ids.size, stride):
+        if low <= _first_word(ids, p) < high:
+            cursor[np.int64(ids[p]) + 1] += 1
     for w in range(starts.size - 1):
         cursor[w + 1] += cursor[w]
-    first = np.int64(BOS)
-    for p in range(ids.size):
-        second = np.int64(ids[p])
+    for p in range(at, ids.size, stride):
+        first, second = _first_word(ids, p), np.int64(ids[p])
         if low <= first < high:
             pairs[base + cursor[second]] = (np.uint64(p) << np.uint64(32)) | np.uint64(first)
             cursor[second] += 1
-        first = np.int64(BOS) if second == EOS else second
     for w in range(starts.size):
         cursor[w] = starts[w]
     for i in range(n):
@@ -282,7 +287,7 @@ def count_levels(shared, lengths, begin, end, order):
 @kernel
 def link_level(
     k, begin, end, bos_begin, bos_end, first_node, ids, ranks, shared, lengths, suffixes, parents, owners,
-    nodes, lower, lower_offset, adjusted, raw, cutoff, first_parent, parent_dropped, excluded, dropped,
+    nodes, lower, lower_offset, adjusted, raw, occurrences, cutoff, first_parent, parent_dropped, excluded, dropped,
 ):  # fmt: skip
     """Write the trie's k-grams that begin in a range of ranks: words, suffix links, counts, and their parents' `begin`.
 
@@ -300,6 +305,8 @@ def link_level(
         Count by links: the adjusted count of an n-gram is the number of suffix links that point at it.
     raw : bool
         Count occurrences at this level. Those of `<s>`-initial n-grams are counted in any case: no link points at them.
+    occurrences : ndarray of uint32
+        Where all occurrences are written, for each node; empty: nowhere.
     parent_dropped, excluded, dropped : ndarray of uint8
         Which (k-1)-grams and words fell under a cut-off; `dropped` is written, where it is not empty.
     """
@@ -322,6 +329,8 @@ def link_level(
             count = i - start
             if raw or bos_begin <= start < bos_end:
                 lower[node - lower_offset, 2] = count
+            if occurrences.size:
+                occurrences[node] = count
             if dropped.size:
                 gone = count <= cutoff or parent_dropped[parents[start] - first_parent] != 0
                 if excluded.size:

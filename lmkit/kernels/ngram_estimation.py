@@ -12,7 +12,7 @@ from lmkit.kernels.ngram_walk import find_child, record
 
 __all__ = [
     "BACKING_OFF", "INTERPOLATED", "SCORED", "UNIFORM", "alias_table", "context_totals", "counts_of_counts",
-    "fill_level", "finish", "held_out_shares",
+    "fill_level", "finish", "held_out_shares", "take_logs",
 ]  # fmt: skip
 
 BOS, EOS = 1, 2  # as in lmkit.model; a test compares them
@@ -23,18 +23,19 @@ _AHEAD = 24  # records between asking for a cache line and using it
 
 
 @kernel
-def counts_of_counts(records, size):
+def counts_of_counts(records, column, size):
     """Return how many n-grams have the (adjusted) count 0, 1, ... size - 1: int64 (size,)."""
     found = np.zeros(size, np.int64)
     for i in range(records.shape[0]):
-        if records[i, 2] < size:
-            found[records[i, 2]] += 1
+        if records[i, column] < size:
+            found[records[i, column]] += 1
     return found
 
 
 @kernel
 def fill_level(
-    begin, end, nodes, children, offset, dropped, way, discounts, types_weight, spread, weights, constant
+    begin, end, nodes, children, offset, dropped, shorter, column,
+    way, discounts, types_weight, spread, weights, constant,
 ):  # fmt: skip
     """Estimate the children of the contexts [begin, end); row = child - offset in `children` and `dropped`.
 
@@ -42,6 +43,8 @@ def fill_level(
 
     Parameters
     ----------
+    shorter : array of uint32, shape (m, columns)
+        Holds p(w | s(c)) in a column, in the row that column 1 of a child names: of the trie, or of a list.
     way : int
         What becomes of what a context leaves: INTERPOLATED or BACKING_OFF with the shorter context, whose
         probabilities are there already; UNIFORM: every word gets `constant` of it; SCORED: nothing, and shorter
@@ -56,7 +59,7 @@ def fill_level(
     The mass of dropped children goes to what is left, as in lmplz; where there is no shorter context to have it, they
     count as never seen.
     """
-    floats, found = nodes.view(np.float32), children.view(np.float32)
+    floats, lower_p, found = nodes.view(np.float32), shorter.view(np.float32), children.view(np.float32)
     largest = discounts.size - 1
     alone = way >= UNIFORM
     for c in range(begin, end):
@@ -71,7 +74,7 @@ def fill_level(
             if not gone:
                 kept += max(count - discounts[min(count, largest)], 0.0)
                 if way == BACKING_OFF:
-                    lower += floats[children[i, 1], 2]
+                    lower += lower_p[children[i, 1], column]
         if total == 0.0:
             floats[c, 5] = constant if way == SCORED else 1.0
             for i in range(first, last):
@@ -103,8 +106,8 @@ def fill_level(
             children[i, 3] = np.uint32(min(mass * 4294967296.0, _FULL))
             if follow:
                 if i + _AHEAD < children.shape[0]:
-                    prefetch(nodes, np.int64(children[i + _AHEAD, 1]) * 6)
-                share += left * floats[children[i, 1], 2]
+                    prefetch(shorter, np.int64(children[i + _AHEAD, 1]) * shorter.shape[1])
+                share += left * lower_p[children[i, 1], column]
             elif way == UNIFORM:
                 share += left * constant
             found[i, 2] = share
@@ -131,8 +134,10 @@ def context_totals(begin, end, nodes, children, offset, totals):
 
 
 @kernel
-def held_out_shares(ids, order, nodes, leaves, totals, shares, buckets):
+def held_out_shares(ids, low, high, nodes, leaves, totals, shares, buckets):
     """For each token of a text and each n, write its share n(c w) / n(c .) after the n - 1 tokens before it.
+
+    Only n-grams that begin with the words [low, high) are looked for, which may be all that the trie has.
 
     Parameters
     ----------
@@ -141,16 +146,16 @@ def held_out_shares(ids, order, nodes, leaves, totals, shares, buckets):
     totals : array of int64
         n(c .) of each context.
     shares : array of float64, (T, order)
+        0 where nothing is found.
     buckets : array of int8, (T, order)
         Of the total; -1 where the context was never seen, or would begin before the sentence.
     """
     before = 0
     for p in range(ids.size):
-        shares[p] = 0.0
-        buckets[p] = -1
-        for n in range(order):  # words of context
-            if n > before + 1:
-                break
+        for n in range(min(shares.shape[1], before + 2)):  # words of context
+            first = ids[p] if n == 0 else (ids[p - n] if n <= before else np.int32(BOS))
+            if not low <= first < high:
+                continue
             c = np.int64(0)
             for j in range(p - n, p):
                 word = ids[j] if j >= p - before else np.int32(BOS)
@@ -158,12 +163,28 @@ def held_out_shares(ids, order, nodes, leaves, totals, shares, buckets):
                 if c == 0:
                     break
             if (n and c == 0) or totals[c] == 0:
-                break
+                continue
             buckets[p, n] = bucket(totals[c])
             child = find_child(nodes, leaves, np.int64(nodes[c, 4]), np.int64(nodes[c + 1, 4]), ids[p])
             if child:
                 shares[p, n] = record(nodes, leaves, child, 2) / totals[c]
         before = 0 if ids[p] == EOS else before + 1
+
+
+@helper
+def _take_log(floats, nodes, gammas, row, x, internal):
+    """Take logarithms of one record; gamma of a node without children is 1, whatever stands there."""
+    floats[row, 2] = np.log(floats[row, 2])
+    if internal:
+        gammas[x, 5] = 0.0 if nodes[x, 4] == nodes[x + 1, 4] else np.log(gammas[x, 5])
+
+
+@kernel
+def take_logs(begin, end, records, internal):
+    """Take logarithms of a range of records; internal nodes are followed by one more, which closes the last range."""
+    floats = records.view(np.float32)
+    for x in range(begin, end):
+        _take_log(floats, records, floats, x, x, internal)
 
 
 @kernel
@@ -179,12 +200,7 @@ def finish(begin, end, nodes, records, offset, internal):
         row = x - offset
         if row + _AHEAD < records.shape[0]:
             prefetch(nodes, np.int64(records[row + _AHEAD, 1]) * 6 + 4)
-        floats[row, 2] = np.log(floats[row, 2])
-        if internal:
-            if nodes[x, 4] == nodes[x + 1, 4]:
-                gammas[x, 5] = 0.0
-            else:
-                gammas[x, 5] = np.log(gammas[x, 5])
+        _take_log(floats, nodes, gammas, row, x, internal)
         suffix = records[row, 1]
         if nodes[suffix, 4] == nodes[suffix + 1, 4]:
             records[row, 1] = nodes[suffix, 1]

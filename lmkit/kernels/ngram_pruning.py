@@ -7,7 +7,7 @@ import numpy as np
 from lmkit.kernels import helper, kernel
 from lmkit.kernels.ngram_walk import find_child
 
-__all__ = ["history_probabilities", "mark", "renormalise", "words_of_level"]
+__all__ = ["history_probabilities", "keep_beginnings", "losses", "refill_blanks", "renormalise", "words_of_level"]
 
 BOS = 1  # as in lmkit.model; a test compares them
 NOTHING = 1e-9  # probability that is rounding
@@ -43,8 +43,8 @@ def shorter(nodes, leaves, c, word):
 
 
 @kernel
-def mark(begin, end, nodes, leaves, children, offset, joint, needed, threshold, gone):
-    """Mark the children of the contexts [begin, end) whose loss raises the perplexity by less than a share `threshold`.
+def losses(begin, end, nodes, leaves, children, offset, joint, loss):
+    """Write by what share the loss of each child of the contexts [begin, end) alone would raise the perplexity.
 
     Stolcke (1998): without w the context h backs off to it with a new weight alpha', and the relative entropy grows by
 
@@ -54,10 +54,8 @@ def mark(begin, end, nodes, leaves, children, offset, joint, needed, threshold, 
     ----------
     joint : array of float64
         log p(h) of each context.
-    needed : array of uint8
-        Nodes that longer n-grams begin with: they stay.
-    gone : array of uint8, one for each child
-        Written.
+    loss : array of float64, one for each child
+        Written; infinite where a context would have nothing to back off with.
     """
     floats, node_floats = children.view(np.float32), nodes.view(np.float32)
     for c in range(begin, end):
@@ -71,26 +69,43 @@ def mark(begin, end, nodes, leaves, children, offset, joint, needed, threshold, 
             unseen_shorter -= math.exp(shorter(nodes, leaves, c, word))
         alpha, history = node_floats[c, 5], math.exp(joint[c])
         for x in range(first, last):
-            if needed[x]:
-                continue
             log_p = np.float64(floats[x - offset, 2])
             lower = shorter(nodes, leaves, c, np.int64(children[x - offset, 0]))
             p, q = math.exp(log_p), math.exp(lower)
             if unseen + p <= NOTHING or unseen_shorter + q <= NOTHING:
+                loss[x - offset] = np.inf
                 continue
             changed = math.log(unseen + p) - math.log(unseen_shorter + q)
             growth = p * (lower + changed - log_p)
             if unseen > NOTHING:
                 growth += unseen * (changed - alpha)
-            if math.expm1(-history * growth) < threshold:
-                gone[x - offset] = 1
+            loss[x - offset] = math.expm1(-history * growth)
 
 
 @kernel
-def renormalise(begin, end, nodes, leaves, children, offset):
+def keep_beginnings(nodes, first, end, offset, worth, above):
+    """Let each context of [first, end) be worth at least what its children are: what they begin with stays with them.
+
+    Parameters
+    ----------
+    worth : array of float64, one for each of the contexts; written
+    above : array of float64, one for each of their children, of which `offset` is the first
+    """
+    for c in range(first, end):
+        for x in range(np.int64(nodes[c, 4]) - offset, np.int64(nodes[c + 1, 4]) - offset):
+            worth[c - first] = max(worth[c - first], above[x])
+
+
+@kernel
+def renormalise(begin, end, nodes, leaves, children, offset, blank):
     """Write the back-off weights of the contexts [begin, end), with which their distributions sum to one.
 
     alpha = (1 - sum of p(w|h)) / (1 - sum of p(w|h')), w over the children; shorter contexts' are right already.
+
+    Parameters
+    ----------
+    blank : array of uint8, one for each child; empty for none
+        Which of them are contexts only.
     """
     floats, node_floats = children.view(np.float32), nodes.view(np.float32)
     for c in range(begin, end):
@@ -100,10 +115,22 @@ def renormalise(begin, end, nodes, leaves, children, offset):
             continue
         unseen, unseen_shorter = 1.0, 1.0
         for x in range(first, last):
+            if blank.size and blank[x - offset]:
+                continue
             unseen -= math.exp(floats[x - offset, 2])
             unseen_shorter -= math.exp(shorter(nodes, leaves, c, np.int64(children[x - offset, 0])))
         if unseen > NOTHING and unseen_shorter > NOTHING:
             node_floats[c, 5] = math.log(unseen) - math.log(unseen_shorter)
+
+
+@kernel
+def refill_blanks(begin, end, nodes, leaves, children, offset, blank):
+    """Give those children of the contexts [begin, end) that are contexts only what backing off gives."""
+    floats, node_floats = children.view(np.float32), nodes.view(np.float32)
+    for c in range(begin, end):
+        for x in range(np.int64(nodes[c, 4]) - offset, np.int64(nodes[c + 1, 4]) - offset):
+            if blank[x]:
+                floats[x, 2] = node_floats[c, 5] + shorter(nodes, leaves, c, np.int64(children[x, 0]))
 
 
 @kernel

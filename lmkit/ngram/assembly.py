@@ -12,7 +12,7 @@ from lmkit.kernels import ngram_assembly as kernels
 from lmkit.kernels.ngram_estimation import alias_table
 from lmkit.model import BOS
 from lmkit.ngram.trie import BACKOFF, BEGIN, INTERNAL_COLUMNS, LEAF_COLUMNS, LOG_P, WORD, Trie
-from lmkit.threads import in_threads
+from lmkit.threads import in_threads, ranges
 
 __all__ = ["Level", "Structure", "assemble", "structure"]
 
@@ -116,6 +116,14 @@ def structure(levels: list[Level], name: str, threads: int = 1) -> Structure:
     return built
 
 
+def structure_of_parents(levels: list[Level], parents: list[np.ndarray], threads: int = 1) -> Structure:
+    """Link n-grams that stand in the order of a trie already; the parents of those of two words and more are known."""
+    built = Structure(levels, threads)
+    for k, of_level in enumerate(parents, 2):
+        built.place(k, of_level.astype(np.uint32))
+    return built
+
+
 class Structure:
     """The records of n-grams; levels find their places one after the other, the unigrams at once.
 
@@ -154,7 +162,7 @@ class Structure:
         """Return the nodes of the n-grams of a level without their last words, 0 where there are none."""
         grams = self.levels[k - 1].grams
         parents = np.zeros(len(grams), np.uint32)
-        jobs = [(self.nodes, grams, a, b, parents) for a, b in self._cut(len(grams))]
+        jobs = [(self.nodes, grams, a, b, parents) for a, b in ranges(0, len(grams), self.threads)]
         in_threads(self.threads, kernels.find_prefixes, jobs)
         return parents
 
@@ -171,7 +179,7 @@ class Structure:
         if k < len(self.levels):
             records.view(np.float32)[:, BACKOFF] = level.backoffs
         if k > 1:
-            jobs = [(self.nodes, parents, a, b, records) for a, b in self._cut(len(parents))]
+            jobs = [(self.nodes, parents, a, b, records) for a, b in ranges(0, len(parents), self.threads)]
             in_threads(self.threads, kernels.link_suffixes, jobs)
 
     def finished(self) -> tuple[Trie, np.ndarray]:
@@ -192,7 +200,3 @@ class Structure:
         sizes = (1, *(int(b - a) for a, b in itertools.pairwise(firsts[1:])))
         trie = Trie(nodes, self.leaves, alias_table(unigrams / unigrams.sum()), np.zeros(0, np.uint32), sizes)
         return trie, np.concatenate(blanks).astype(np.uint32)
-
-    def _cut(self, size: int) -> list[tuple[int, int]]:
-        cuts = np.linspace(0, size, self.threads + 1).astype(int).tolist()
-        return list(itertools.pairwise(cuts))

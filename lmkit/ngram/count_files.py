@@ -12,7 +12,7 @@ from lmkit.errors import CorpusError
 from lmkit.kernels import ngram_count_lines as kernels
 from lmkit.model import BOS, EOS, RESERVED
 from lmkit.ngram.assembly import Level, row_order, structure
-from lmkit.ngram.counts import NOTHING, Levels
+from lmkit.ngram.counts import NO_COUNTS, NOTHING, Levels
 from lmkit.ngram.options import MAX_ORDER
 from lmkit.ngram.trie import COUNT, SUFFIX
 from lmkit.text import Corpus, Vocabulary, unescape
@@ -122,8 +122,9 @@ def _added(
 
 
 def levels_of(
-    counts: Counts, *, adjusted: bool, cutoffs: Iterable[int], name: str, excluded: np.ndarray = NOTHING, threads=1
-) -> Levels:
+    counts: Counts, *, adjusted: bool, occurrences: bool = False, cutoffs: Iterable[int], name: str,
+    excluded: np.ndarray = NOTHING, threads=1,
+) -> Levels:  # fmt: skip
     """Lay counts out as a trie, as `lmkit.ngram.counts.link_levels` does a text.
 
     Raises
@@ -158,6 +159,9 @@ def levels_of(
         raise CorpusError(
             f"{name}: longer n-grams begin with {missing!r}, which was not counted; give the counts of all orders"
         )
+    seen = NO_COUNTS
+    if occurrences and adjusted:
+        seen = np.concatenate([built.nodes[:-1, COUNT], built.leaves[:, COUNT]])
     dropped = [NOTHING, excluded if excluded.size else np.zeros(size, np.uint8) if drops else NOTHING]
     gone = np.zeros(built.firsts[-1], bool)
     if drops:
@@ -184,4 +188,4 @@ def levels_of(
             left = np.bincount(suffixes - first, minlength=len(below))
             own = built.levels[k - 2].grams[:, 0] != BOS
             below[own, COUNT] = left[own]
-    return Levels(built.nodes, built.leaves, [1, *np.diff(built.firsts[1:]).tolist()], dropped)
+    return Levels(built.nodes, built.leaves, [1, *np.diff(built.firsts[1:]).tolist()], dropped, seen)

@@ -17,9 +17,9 @@ from lmkit.model import BOS, EOS
 from lmkit.ngram.trie import BEGIN, COUNT, INTERNAL_COLUMNS, LEAF_COLUMNS, WORD, read_only
 from lmkit.threads import in_threads
 
-__all__ = ["Levels", "Sorted", "count_ngrams", "link_levels", "sort_text"]
+__all__ = ["Levels", "Sorted", "count_ngrams", "link_levels", "sort_positions", "sort_text", "too_many_ngrams"]
 
-NOTHING = np.zeros(0, np.uint8)
+NOTHING, NO_COUNTS = np.zeros(0, np.uint8), np.zeros(0, np.uint32)
 MAX_TOKENS = 2**32 - 64
 
 
@@ -57,16 +57,28 @@ class Sorted:
         begins = np.concatenate([[0], ends[:-1]])
         return [(int(b), int(e)) for b, e in zip(begins, ends, strict=True) if b < e]
 
+    def parts(self, parts: int) -> list[tuple[int, int]]:
+        """Return the same ranges as places in the sorted order."""
+        return [(int(self.starts[b]), int(self.starts[e])) for b, e in self.cut(parts)]
+
 
 def sort_text(ids: np.ndarray, order: int, vocabulary_size: int, threads: int = 1) -> Sorted:
     """Sort the positions of a text (ids, `</s>` at each sentence's end) for n-grams up to an order of 2 or more."""
-    positions = len(ids)
-    if positions > MAX_TOKENS:
-        raise CorpusError(f"the corpus has {positions} tokens; an n-gram model holds at most {MAX_TOKENS}")
-    if positions and ids[-1] != EOS:
+    if len(ids) > MAX_TOKENS:
+        raise CorpusError(f"the corpus has {len(ids)} tokens; an n-gram model holds at most {MAX_TOKENS}")
+    if len(ids) and ids[-1] != EOS:
         raise ValueError("the text does not end with </s>, where its last n-grams end")
     ids = read_only(np.asarray(ids, np.int32))
-    starts = kernels.first_words(ids, vocabulary_size)
+    text = sort_positions(ids, 0, 1, kernels.first_words(ids, vocabulary_size), order, threads)
+    left = np.empty(len(ids), np.uint8)
+    kernels.words_left(ids, order, left)
+    in_threads(threads, kernels.measure, [(left, text.ranks, b, e, text.lengths) for b, e in text.parts(threads)])
+    return text
+
+
+def sort_positions(ids: np.ndarray, at: int, stride: int, starts: np.ndarray, order: int, threads: int) -> Sorted:
+    """Sort the positions at, at + stride, ... of a text for n-grams; their lengths are left to the caller."""
+    positions, vocabulary_size = int(starts[-1]), len(starts) - 1
     text = Sorted(
         ids, starts, *(np.empty(positions, dtype) for dtype in (np.uint32, np.uint8, np.uint8)),
         room=np.empty((2, positions + 1), np.uint32),
@@ -79,20 +91,13 @@ def sort_text(ids: np.ndarray, order: int, vocabulary_size: int, threads: int = 
     in_threads(
         threads,
         kernels.sort_positions,
-        [(ids, starts, b, e, shared_width, bits, pairs, text.ranks, text.shared) for b, e in ranges],
+        [(ids, at, stride, starts, b, e, shared_width, bits, pairs, text.ranks, text.shared) for b, e in ranges],
     )
     for depth in range(2 + shared_width, order, width):
         w = min(width, order - depth)
         in_threads(
             threads, kernels.refine, [(ids, starts, b, e, depth, w, bits, text.ranks, text.shared) for b, e in ranges]
         )
-    left = np.empty(positions, np.uint8)
-    kernels.words_left(ids, order, left)
-    in_threads(
-        threads,
-        kernels.measure,
-        [(left, text.ranks, int(starts[b]), int(starts[e]), text.lengths) for b, e in ranges],
-    )
     return text
 
 
@@ -127,17 +132,23 @@ def count_ngrams(ids: np.ndarray, order: int, vocabulary_size: int, threads: int
     return found
 
 
+def too_many_ngrams(number: int) -> CorpusError:
+    return CorpusError(f"{number} distinct n-grams; a model holds fewer than 2**32: lower --order or raise --cutoffs")
+
+
 @dataclasses.dataclass
 class Levels:
     """A trie whose nodes hold counts, not yet probabilities; see `lmkit.ngram.trie` for the layout.
 
     `sizes[k]` is the number of k-grams (sizes[0] = 1: the root), `dropped[k]` which of them fell under a cut-off.
+    `occurrences`, uint32 for each node or empty, says how often each came in the text where the counts are adjusted.
     """
 
     nodes: np.ndarray
     leaves: np.ndarray
     sizes: list[int]
     dropped: list[np.ndarray]
+    occurrences: np.ndarray = dataclasses.field(default_factory=lambda: NO_COUNTS)
 
     def level(self, k: int) -> np.ndarray:
         """Return the records of the k-grams, a view."""
@@ -148,8 +159,8 @@ class Levels:
 
 
 def link_levels(
-    ids: np.ndarray, order: int, counts: np.ndarray, *, adjusted: bool, cutoffs=None, excluded=NOTHING, threads=1,
-    progress=None,
+    ids: np.ndarray, order: int, counts: np.ndarray, *, adjusted: bool, occurrences=False, cutoffs=None,
+    excluded=NOTHING, threads=1, progress=None,
 ) -> Levels:  # fmt: skip
     """Count all n-grams of a text and lay them out as a trie.
 
@@ -162,6 +173,8 @@ def link_levels(
     adjusted : bool
         Below the highest order, count distinct words to the left instead of occurrences (Kneser and Ney 1995), except
         for n-grams that begin with `<s>`.
+    occurrences : bool
+        Keep the occurrences of all n-grams beside adjusted counts.
     cutoffs : sequence of int, excluded : ndarray of uint8 (V,)
         Mark n-grams that occur no more than cutoffs[k - 1] times, or hold an excluded word.
     """
@@ -179,18 +192,19 @@ def link_levels(
     if progress:
         progress("sorted")
     total = len(text.ranks)
-    ranges = [(int(text.starts[b]), int(text.starts[e])) for b, e in text.cut(threads)]
+    ranges = text.parts(threads)
     per_range = np.array(
         in_threads(threads, kernels.count_levels, [(text.shared, text.lengths, b, e, order) for b, e in ranges])
     )
     sizes = [1, v, *(int(n) for n in per_range.sum(axis=0)[2:])]
     if sum(sizes) >= 2**32:
-        raise CorpusError(
-            f"{sum(sizes)} distinct n-grams; a model holds fewer than 2**32: lower --order or raise --cutoffs"
-        )
+        raise too_many_ngrams(sum(sizes))
     internal = sum(sizes[:-1])
     nodes = np.zeros((internal + 1, INTERNAL_COLUMNS), np.uint32)
     leaves = np.zeros((sizes[-1], LEAF_COLUMNS), np.uint32)
+    seen = np.zeros(sum(sizes), np.uint32) if adjusted and occurrences else NO_COUNTS
+    if seen.size:
+        seen[1 : v + 1] = counts
     nodes[0, BEGIN] = 1
     nodes[1 : v + 1, WORD] = np.arange(v)
     nodes[1 : v + 1, BEGIN] = np.iinfo(np.uint32).max
@@ -222,7 +236,7 @@ def link_levels(
                     k, b, e, *bos_range, int(firsts[r]), text.ids, text.ranks, text.shared, text.lengths,
                     suffixes, parents, owned_buffer,
                     nodes, lower, lower_offset, adjusted,
-                    not adjusted or is_top, cutoffs[k - 1], first - sizes[k - 1], dropped[k - 1], excluded,
+                    not adjusted or is_top, seen, cutoffs[k - 1], first - sizes[k - 1], dropped[k - 1], excluded,
                     dropped[k][firsts[r] - first : firsts[r + 1] - first],
                 )
                 for r, (b, e) in enumerate(ranges)
@@ -238,4 +252,4 @@ def link_levels(
         if progress:
             progress(f"{k}-grams")
     nodes[internal, BEGIN] = first
-    return Levels(nodes, leaves, sizes, dropped)
+    return Levels(nodes, leaves, sizes, dropped, seen)

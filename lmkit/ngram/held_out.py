@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 
 from lmkit.errors import CorpusError
 from lmkit.kernels import ngram_estimation as kernels
 from lmkit.ngram.counts import Levels
 from lmkit.ngram.trie import read_only
-from lmkit.threads import in_threads
+from lmkit.threads import in_threads, ranges
 
-__all__ = ["fit_weights"]
+__all__ = ["fit_weights", "held_out_shares", "no_shares"]
 
 BUCKETS = 64  # of totals: floor(log2(total))
 ITERATIONS = 200  # at most
@@ -20,7 +18,7 @@ GAIN = 1e-7  # of the mean log-likelihood of a token, below which EM stops
 MIDDLE = 0.5  # where it begins
 
 
-def fit_weights(levels: Levels, words: int, held_out: np.ndarray | None, threads: int) -> list[np.ndarray]:
+def fit_weights(shares: np.ndarray, buckets: np.ndarray, words: int) -> list[np.ndarray]:
     """Return for each order the weight of each bucket of contexts, by the EM algorithm (Dempster et al. 1977).
 
         p(w | c) = weight n(c w) / n(c .) + (1 - weight) p(w | s(c)),    below the unigrams 1 / V
@@ -31,27 +29,15 @@ def fit_weights(levels: Levels, words: int, held_out: np.ndarray | None, threads
 
     Parameters
     ----------
-    levels : Levels
-        With counts.
+    shares, buckets : ndarray, shape (T, order)
+        Of a held-out text: see `held_out_shares`.
     words : int
         V, words that can come.
-    held_out : ndarray of int32
 
     Returns
     -------
     list of ndarray of float64, shape (BUCKETS,)
-
-    Raises
-    ------
-    CorpusError
-        Nothing is held out.
     """
-    if held_out is None or not len(held_out):
-        raise CorpusError(
-            "--smoothing jelinek-mercer finds its weights on held-out text, and there is none; --valid names a text, "
-            "or a larger share"
-        )
-    shares, buckets = _shares(levels, read_only(held_out), threads)
     known = buckets >= 0
     order = shares.shape[1]
     index = np.arange(order) * BUCKETS + np.where(known, buckets, 0)
@@ -82,22 +68,37 @@ def fit_weights(levels: Levels, words: int, held_out: np.ndarray | None, threads
     return [_filled(w, r) for w, r in zip(weights.reshape(order, -1), reached.reshape(order, -1), strict=True)]
 
 
-def _shares(levels: Levels, ids: np.ndarray, threads: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return n(c w) / n(c .) of each token for each order, and the buckets of the contexts, both (T, order)."""
+def held_out_shares(levels: Levels, held_out: np.ndarray | None, threads: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return n(c w) / n(c .) of each token for each order, and the buckets of the contexts, both (T, order).
+
+    Raises
+    ------
+    CorpusError
+        Nothing is held out.
+    """
     order = len(levels.sizes) - 1
+    shares, buckets = no_shares(held_out, order)
     totals = np.zeros(len(levels.nodes) - 1, np.int64)
     first = 0
     for k in range(order):
         offset = first + levels.sizes[k]
         children = levels.level(k + 1)
-        ranges = np.linspace(first, offset, threads + 1).astype(int)
-        jobs = [(int(b), int(e), levels.nodes, children, offset, totals) for b, e in itertools.pairwise(ranges)]
+        jobs = [(b, e, levels.nodes, children, offset, totals) for b, e in ranges(first, offset, threads)]
         in_threads(threads, kernels.context_totals, jobs)
         first = offset
-    shares = np.empty((len(ids), order))
-    buckets = np.empty((len(ids), order), np.int8)
-    kernels.held_out_shares(ids, order, levels.nodes, levels.leaves, totals, shares, buckets)
+    everything = 0, levels.sizes[1]
+    kernels.held_out_shares(read_only(held_out), *everything, levels.nodes, levels.leaves, totals, shares, buckets)
     return shares, buckets
+
+
+def no_shares(held_out: np.ndarray | None, order: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `held_out_shares` finds where nothing was ever counted."""
+    if held_out is None or not len(held_out):
+        raise CorpusError(
+            "--smoothing jelinek-mercer finds its weights on held-out text, and there is none; --valid names a text, "
+            "or a larger share"
+        )
+    return np.zeros((len(held_out), order)), np.full((len(held_out), order), -1, np.int8)
 
 
 def _filled(weights: np.ndarray, reached: np.ndarray) -> np.ndarray:

@@ -9,24 +9,26 @@ import numpy as np
 
 from lmkit.errors import LmkitError, ModelError, OptionError
 from lmkit.kernels import ngram_query, ngram_sampling
+from lmkit.memory import allowed, resident
 from lmkit.model import BOS, RESERVED, LanguageModel
 from lmkit.ngram.count_files import Counts, levels_of
 from lmkit.ngram.counts import NOTHING, link_levels
 from lmkit.ngram.estimators import ESTIMATORS
+from lmkit.ngram.external import bytes_in_memory, estimate_on_disk
 from lmkit.ngram.options import SMOOTHINGS, NGramOptions
+from lmkit.ngram.pieces import check_streams, match_in_parts, score_in_pieces
 from lmkit.ngram.smoothing import estimate
 from lmkit.ngram.trie import BACKOFF, BEGIN, SUFFIX, WORD, Trie, read_only
 from lmkit.text import TextLayer, Vocabulary
 from lmkit.threads import available, in_threads
 from lmkit.uniforms import Uniforms
 
-__all__ = ["ARPA", "NGramModel", "train", "train_from_counts"]
+__all__ = ["ARPA", "IMPOSSIBLE", "NGramModel", "read_settings", "train", "train_from_counts"]
 
 ARPA = "arpa"  # the smoothing of a model that was not estimated here
 NOBODY = np.zeros(0, np.uint32)
 IMPOSSIBLE = 1.001  # a probability above this (or no number) comes from a damaged file
 COMPANY = 8  # streams a thread draws at least: they wait for memory together
-PIECE = 16384  # tokens: a long text is scored in pieces of this size, a few at a time
 
 
 class NGramModel(LanguageModel):
@@ -92,7 +94,7 @@ class NGramModel(LanguageModel):
     def advance(self, state: np.ndarray, ids: np.ndarray) -> np.ndarray:
         after = np.empty(len(state), np.uint32)
         ids = read_only(np.asarray(ids, np.int32))
-        _check_streams(ids.shape == (len(state),), state, "ids", ids.shape)
+        check_streams(ids.shape == (len(state),), state, "ids", ids.shape)
         ngram_query.advance(
             self.trie.nodes,
             self.trie.leaves,
@@ -106,54 +108,13 @@ class NGramModel(LanguageModel):
         return after
 
     def score(self, state: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return log p of each token, float32 (n, T), and the state after the last.
-
-        A prediction depends on n - 1 tokens only, so a long text falls into pieces that are scored at the same time;
-        each but the first begins n - 1 tokens early at the root, which leads to the same state.
-        """
-        ids = np.ascontiguousarray(ids, np.int32)
-        _check_streams(ids.ndim == 2 and len(ids) == len(state), state, "ids", ids.shape)
-        streams, length = ids.shape
-        if not length:
-            return np.empty((streams, 0), np.float32), state.copy()
-        out = np.empty(ids.size, np.float32)
-        cuts = np.arange(0, length, PIECE) if length >= 2 * PIECE else self._short_cuts(streams, length)
-        offsets = np.arange(streams)[:, None] * length
-        warm_up = np.minimum(cuts, self.order - 1)
-        begins = (offsets + cuts - warm_up).ravel()
-        ends = (offsets + np.append(cuts[1:], length)).ravel()
-        states = np.zeros((streams, len(cuts)), np.uint32)
-        from_start = cuts < self.order  # too near the start for n - 1 tokens before it: begin with the given state
-        states[:, from_start] = np.asarray(state, np.uint32)[:, None]
-        after = np.empty(states.size, np.uint32)
-        pieces = (begins, np.tile(warm_up, streams), ends, states.ravel(), after)
         shared = (self.trie.nodes, self.trie.leaves, self.order, self.vocabulary_size, self._begin, self._uniform)
-        parts = np.array_split(np.arange(len(begins)), min(self.threads, len(begins)) if ids.size > PIECE else 1)
-        in_threads(
-            self.threads,
-            ngram_query.score_pieces,
-            [
-                (
-                    *shared,
-                    read_only(ids.ravel()),
-                    *(a[p[0] : p[-1] + 1] for a in pieces[:4]),
-                    out,
-                    after[p[0] : p[-1] + 1],
-                )
-                for p in parts
-            ],
-        )
-        return out.reshape(streams, length), after.reshape(streams, -1)[:, -1].copy()
-
-    def _short_cuts(self, streams: int, length: int) -> np.ndarray:
-        """Cut a text that is too short for whole pieces so that the lanes of the kernel still have company."""
-        size = max(32 * self.order, -(-length * streams // 32))
-        return np.arange(0, length, size)
+        return score_in_pieces(ngram_query.score_pieces, shared, self.order, state, ids, self.threads)
 
     def draw(self, state: np.ndarray, t: int, uniforms: Uniforms, banned: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         streams = len(state)
         shape = uniforms.keys.shape
-        _check_streams(shape == uniforms.counters.shape == (streams,), state, "uniforms", shape)
+        check_streams(shape == uniforms.counters.shape == (streams,), state, "uniforms", shape)
         ids = np.empty((streams, t), np.int32)
         done = np.zeros(streams, np.int64)
         forbidden = np.zeros(self.vocabulary_size, np.uint8)
@@ -257,11 +218,13 @@ class NGramModel(LanguageModel):
         trie, found = self.trie, np.empty(len(ids), np.int64)
         blank = np.zeros(sum(trie.sizes) if len(self.blanks) else 0, np.uint8)
         blank[self.blanks] = 1
-        ngram_query.matches(
-            trie.nodes, trie.leaves, self.order, self.vocabulary_size, self._begin, blank,
-            read_only(np.asarray(ids, np.int32)), found,
-        )  # fmt: skip
+        shared = (trie.nodes, trie.leaves, self.order, self.vocabulary_size, self._begin, blank)
+        match_in_parts(ngram_query.matches, shared, ids, found, self.threads)
         return np.searchsorted(np.cumsum(trie.sizes), found, side="right")
+
+    def unpacked(self) -> NGramModel:
+        """Return this model: only packed ones (`lmkit.ngram.packed`) have to be unpacked."""
+        return self
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return all arrays of the model, for its file."""
@@ -281,15 +244,7 @@ class NGramModel(LanguageModel):
         ModelError
             The file does not hold a whole n-gram model.
         """
-        try:
-            text = TextLayer.from_tensors(file.tensors, file.metadata)
-        except ModelError as error:
-            raise ModelError(f"{file.name}: {error}") from None
-        config = file.metadata.get("config")
-        options = dict(config) if isinstance(config, dict) else {}
-        sizes = options.pop("ngrams", None)
-        if not isinstance(sizes, list) or options.get("smoothing") not in (*SMOOTHINGS, ARPA):
-            raise ModelError(f"{file.name}: its settings are not those of an n-gram model; train it anew")
+        text, options, sizes = read_settings(file)
         trie = Trie.from_tensors(file.tensors, sizes, len(text.vocabulary), file.name)
         blanks = file.tensors.get("ngram.blanks", NOBODY)
         if blanks.dtype != np.uint32 or blanks.ndim != 1 or (len(blanks) and blanks.max() >= sum(trie.sizes)):
@@ -297,16 +252,24 @@ class NGramModel(LanguageModel):
         return cls(text, trie, options, file.metadata, blanks)
 
 
-def _check_streams(fits: bool, state: np.ndarray, name: str, shape: tuple[int, ...]) -> None:
-    """Kernels trust their arrays' lengths, so callers' are checked.
+def read_settings(file) -> tuple[TextLayer, dict, list]:
+    """Return the text layer, the options and the numbers of n-grams (as they stand there) that a model file holds.
 
     Raises
     ------
-    ValueError
-        If something does not have one row for each stream of the state.
+    ModelError
+        It is no n-gram model.
     """
-    if not fits:
-        raise ValueError(f"{name} of shape {shape} do not go with a state of {len(state)} streams")
+    try:
+        text = TextLayer.from_tensors(file.tensors, file.metadata)
+    except ModelError as error:
+        raise ModelError(f"{file.name}: {error}") from None
+    config = file.metadata.get("config")
+    options = dict(config) if isinstance(config, dict) else {}
+    sizes = options.pop("ngrams", None)
+    if not isinstance(sizes, list) or options.get("smoothing") not in (*SMOOTHINGS, ARPA):
+        raise ModelError(f"{file.name}: its settings are not those of an n-gram model; train it anew")
+    return text, options, sizes
 
 
 def train(
@@ -338,22 +301,29 @@ def train(
     ------
     CorpusError, OptionError
     """
-    step = 0
+    done = 0
 
-    def report(phase: str) -> None:
-        nonlocal step
-        step += 1
+    def report(phase: str, steps: int = options.order + 2) -> None:
+        nonlocal done
+        done += 1
         if progress:
-            progress(phase, step, options.order + 2)
+            progress(phase, done, steps)
 
     excluded = _excluded(text, options)
-    levels = link_levels(
-        ids, options.order, counts, adjusted=ESTIMATORS[options.smoothing].adjusted, cutoffs=options.cutoffs,
-        excluded=excluded, threads=options.threads, progress=report,
-    )  # fmt: skip
-    model = _estimated(levels, text, options, excluded, held_out)
-    report("probabilities")
-    return model
+    memory = allowed(options.memory)
+    needed = bytes_in_memory(len(ids), len(counts), options.order)
+    if options.order > 1 and memory is not None and needed > memory - resident():
+        room = memory - resident()
+        estimated = estimate_on_disk(ids, counts, options, excluded, room, held_out, report)
+    else:
+        levels = link_levels(
+            ids, options.order, counts, adjusted=ESTIMATORS[options.smoothing].adjusted,
+            occurrences=options.keeps_counts, cutoffs=options.cutoffs, excluded=excluded, threads=options.threads,
+            progress=report,
+        )  # fmt: skip
+        estimated = estimate(levels, options, held_out)
+        report("probabilities")
+    return _model(*estimated, text, options, excluded)
 
 
 def train_from_counts(
@@ -374,10 +344,10 @@ def train_from_counts(
     """
     excluded = _excluded(text, options)
     levels = levels_of(
-        counts, adjusted=ESTIMATORS[options.smoothing].adjusted, cutoffs=options.cutoffs, excluded=excluded, name=name,
-        threads=options.threads,
+        counts, adjusted=ESTIMATORS[options.smoothing].adjusted, occurrences=options.keeps_counts,
+        cutoffs=options.cutoffs, excluded=excluded, name=name, threads=options.threads,
     )  # fmt: skip
-    return _estimated(levels, text, options, excluded, held_out)
+    return _model(*estimate(levels, options, held_out), text, options, excluded)
 
 
 def _excluded(text: TextLayer, options: NGramOptions) -> np.ndarray:
@@ -393,9 +363,7 @@ def _excluded(text: TextLayer, options: NGramOptions) -> np.ndarray:
     return excluded
 
 
-def _estimated(levels, text, options, excluded, held_out) -> NGramModel:
-    """Turn counts into a model."""
-    trie, facts = estimate(levels, options, held_out)
+def _model(trie: Trie, facts: dict, text: TextLayer, options: NGramOptions, excluded: np.ndarray) -> NGramModel:
     if excluded.any():
         kept = [text.vocabulary.token(i) for i in np.flatnonzero(excluded == 0) if i >= len(RESERVED)]
         text = TextLayer(text.settings, Vocabulary.from_tokens(kept))

@@ -8,7 +8,7 @@ import itertools
 from lmkit.errors import OptionError
 from lmkit.threads import available
 
-__all__ = ["BACK_OFF", "INTERPOLATE", "MAX_ORDER", "SMOOTHINGS", "NGramOptions"]
+__all__ = ["BACK_OFF", "INTERPOLATE", "MAX_ORDER", "SMOOTHINGS", "NGramOptions", "check_cutoffs"]
 
 MAX_ORDER = 32
 INTERPOLATE, BACK_OFF = "interpolate", "back-off"
@@ -52,10 +52,17 @@ class NGramOptions:
         D1, D2 and D3+ for orders whose counts of counts do not yield discounts. None: 0.5, 1, 1.5 and a warning.
     cutoffs : tuple of int
         Per order, the largest count that is dropped; the last one holds for all higher orders. The first is 0.
+    keep_counts : bool
+        Keep how often each n-gram was seen, for `next` to show and `prune` to cut off by.
     limit_vocabulary : tuple of str, optional
         Drop every n-gram with a word that is not among these, after counting and discounting with all of them.
     threads : int, optional
         At most this many threads count, by default as many as there are cores; the model is the same for all.
+    memory : int, optional
+        Bytes that training may take; what does not fit is worked off from temporary files. None: four fifths of what
+        is free. The model is the same.
+    temp : str, optional
+        The folder of temporary files. None: the system's.
 
     Raises
     ------
@@ -72,15 +79,19 @@ class NGramOptions:
     interpolate_unigrams: bool = True
     discount_fallback: tuple[float, float, float] | None = None
     cutoffs: tuple[int, ...] = (0,)
+    keep_counts: bool = False
     limit_vocabulary: tuple[str, ...] | None = None
     threads: int | None = None
+    memory: int | None = None
+    temp: str | None = None
 
     def __post_init__(self):
         if self.threads is None:
             object.__setattr__(self, "threads", available())
         numbers = (int, float, type(None))
         for name, kind in (
-            ("order", int), ("threads", int), ("k", numbers), ("discount", numbers), ("alpha", numbers),
+            ("order", int), ("threads", int), ("memory", (int, type(None))),
+            ("k", numbers), ("discount", numbers), ("alpha", numbers),
         ):  # fmt: skip
             if not isinstance(getattr(self, name), kind):
                 raise OptionError(f"--{name} is {getattr(self, name)!r}, which is no number of the right kind")
@@ -90,8 +101,10 @@ class NGramOptions:
             raise OptionError(f"--smoothing is {self.smoothing!r}; choose one of {', '.join(SMOOTHINGS)}")
         if self.threads < 1:
             raise OptionError(f"--threads is {self.threads}; it must be at least 1")
+        if self.memory is not None and self.memory < 1:
+            raise OptionError(f"--memory is {self.memory}; it must be at least 1 byte")
         self._check_smoothing()
-        self._check_cutoffs()
+        object.__setattr__(self, "cutoffs", check_cutoffs(self.cutoffs, self.order))
 
     def _check_smoothing(self):
         ways = SMOOTHINGS[self.smoothing]
@@ -132,24 +145,10 @@ class NGramOptions:
             raise OptionError(f"--{name} is {value:g}; it must be {expected}")
         object.__setattr__(self, name, value if value is None else float(value))
 
-    def _check_cutoffs(self):
-        try:
-            cutoffs = tuple(int(c) for c in self.cutoffs)
-        except (TypeError, ValueError):
-            raise OptionError(f"--cutoffs is {self.cutoffs!r}; it takes whole numbers, such as 0,0,1") from None
-        listed = ",".join(map(str, cutoffs))
-        if not cutoffs or cutoffs[0] != 0:
-            raise OptionError(f"--cutoffs is {listed!r}; the first one, for single words, must be 0")
-        if any(a > b for a, b in itertools.pairwise(cutoffs)):
-            raise OptionError(f"--cutoffs is {listed}; a higher order cannot have a lower cut-off")
-        if len(cutoffs) > self.order:
-            raise OptionError(f"--cutoffs {listed} names {len(cutoffs)} orders; the model has {self.order}")
-        object.__setattr__(self, "cutoffs", cutoffs + (cutoffs[-1],) * (self.order - len(cutoffs)))
-
     @property
     def keeps_counts(self) -> bool:
-        """Whether the model keeps how often its n-grams were seen: where p is no more than that."""
-        return self.smoothing in ("mle", "add-k")
+        """Whether the model keeps how often its n-grams were seen: on demand, and where p is no more than that."""
+        return self.keep_counts or self.smoothing in ("mle", "add-k")
 
     @property
     def holds_out(self) -> bool:
@@ -176,3 +175,25 @@ class NGramOptions:
         if self.limit_vocabulary is not None:
             described["limit_vocabulary"] = len(self.limit_vocabulary)
         return described
+
+
+def check_cutoffs(cutoffs: tuple[int, ...], order: int) -> tuple[int, ...]:
+    """Return a cut-off for each order up to a model's.
+
+    Raises
+    ------
+    OptionError
+        They are no climbing whole numbers from 0 on, or too many.
+    """
+    try:
+        cutoffs = tuple(int(c) for c in cutoffs)
+    except (TypeError, ValueError):
+        raise OptionError(f"--cutoffs is {cutoffs!r}; it takes whole numbers, such as 0,0,1") from None
+    listed = ",".join(map(str, cutoffs))
+    if not cutoffs or cutoffs[0] != 0:
+        raise OptionError(f"--cutoffs is {listed!r}; the first one, for single words, must be 0")
+    if any(a > b for a, b in itertools.pairwise(cutoffs)):
+        raise OptionError(f"--cutoffs is {listed}; a higher order cannot have a lower cut-off")
+    if len(cutoffs) > order:
+        raise OptionError(f"--cutoffs {listed} names {len(cutoffs)} orders; the model has {order}")
+    return cutoffs + (cutoffs[-1],) * (order - len(cutoffs))

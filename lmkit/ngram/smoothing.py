@@ -6,7 +6,7 @@ them all. Numbers follow lmplz (Heafield et al. 2013) where the textbooks leave 
 
 from __future__ import annotations
 
-import itertools
+import dataclasses
 import warnings
 
 import numpy as np
@@ -16,31 +16,98 @@ from lmkit.kernels import ngram_estimation as kernels
 from lmkit.model import BOS, UNK
 from lmkit.ngram.counts import NOTHING, Levels
 from lmkit.ngram.estimators import ESTIMATORS, KATZ_LIMIT, Order, Recipe
-from lmkit.ngram.held_out import fit_weights
+from lmkit.ngram.held_out import fit_weights, held_out_shares
 from lmkit.ngram.options import NGramOptions
 from lmkit.ngram.trie import BACKOFF, BEGIN, COUNT, LOG_P, SUFFIX, WORD, Trie
-from lmkit.threads import in_threads
+from lmkit.threads import in_threads, ranges
 
-__all__ = ["estimate"]
+__all__ = ["Plan", "counts_of_counts", "estimate", "plan", "unigram_probabilities"]
 
 NO_WEIGHTS = np.zeros(0)
 
 
-def _recipes(levels: Levels, words: int, options: NGramOptions) -> list[Recipe]:
-    """Return what the estimator says of each order.
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The numbers by which an estimator fills the levels of a trie.
+
+    Attributes
+    ----------
+    way, constant
+        See `lmkit.kernels.ngram_estimation.fill_level`.
+    recipes : list of Recipe
+        For n = 1, 2, ...
+    weights : list of ndarray of float64
+        Of Jelinek and Mercer, else empty.
+    facts : dict
+        Which discounts or weights are used, for the record.
+    """
+
+    way: int
+    constant: float
+    recipes: list[Recipe]
+    weights: list[np.ndarray]
+    facts: dict
+
+    def fill(self, k, nodes, contexts, children, dropped, shorter, column, threads) -> None:
+        """Estimate the k-grams that are the children of a range of contexts, in threads.
+
+        The children of the first context begin with row 0; the other arguments are those of
+        `lmkit.kernels.ngram_estimation.fill_level`.
+        """
+        recipe = self.recipes[k - 1]
+        discounts = np.array(recipe.discounts)
+        numbers = (self.way, discounts, recipe.types, recipe.spread, self.weights[k - 1], self.constant)
+        first, last = contexts
+        offset = int(nodes[first, BEGIN])
+        in_threads(
+            threads,
+            kernels.fill_level,
+            [
+                (b, e, nodes, children, offset, dropped, shorter, column, *numbers)
+                for b, e in ranges(first, last, threads)
+            ],
+        )
+
+
+def plan(
+    counts_of_counts: list[np.ndarray], words: int, options: NGramOptions, weights: list[np.ndarray] | None = None
+) -> Plan:
+    """Ask the estimator what it makes of the counts.
+
+    Parameters
+    ----------
+    counts_of_counts : list of ndarray of int64
+        For n = 1, 2, ...: how many n-grams have the (adjusted) count 0, 1, ... KATZ_LIMIT + 1.
+    words : int
+        Words that can come.
+    weights : list of ndarray of float64, optional
+        Of Jelinek and Mercer.
 
     Warns
     -----
     LmkitWarning
-        Of some order it can say nothing.
+        The counts yield no discounts for some order and none were given to fall back to.
+
+    Raises
+    ------
+    CorpusError
+        The counts do not support the estimator at all.
     """
+    recipes, facts = _recipes(counts_of_counts, words, options), {}
+    if ESTIMATORS[options.smoothing].fallback:
+        facts["discounts"] = [[round(d, 6) for d in recipe.discounts[1:]] for recipe in recipes]
+    if weights is not None:
+        facts["weights"] = [[round(w, 6) for w in of_order.tolist()] for of_order in weights]
+    way = _way(options)
+    constant = options.alpha if way == kernels.SCORED else 1 / words
+    return Plan(way, constant, recipes, weights or [NO_WEIGHTS] * options.order, facts)
+
+
+def _recipes(counts_of_counts: list[np.ndarray], words: int, options: NGramOptions) -> list[Recipe]:
+    """Return what the estimator says of each order."""
     estimator = ESTIMATORS[options.smoothing]
-    orders = [
-        Order(n, kernels.counts_of_counts(levels.level(n), KATZ_LIMIT + 2), words, options)
-        for n in range(1, options.order + 1)
-    ]
-    found = [estimator.recipe(order) for order in orders]
-    failed = [order.n for order, recipe in zip(orders, found, strict=True) if recipe is None]
+    found = [estimator.recipe(Order(n, t, words, options)) for n, t in enumerate(counts_of_counts, 1)]
+    failed = [n for n, recipe in enumerate(found, 1) if recipe is None]
     fallback = options.discount_fallback or estimator.fallback
     if failed and options.discount_fallback is None:
         in_a_row = len(failed) > 2 and failed[-1] - failed[0] == len(failed) - 1
@@ -63,15 +130,15 @@ def _way(options: NGramOptions) -> int:
     return kernels.INTERPOLATED if options.interpolate else kernels.BACKING_OFF
 
 
-def _unigrams(levels: Levels, options: NGramOptions, recipe: Recipe, weights: np.ndarray) -> np.ndarray:
+def unigram_probabilities(counts: np.ndarray, dropped: np.ndarray, options: NGramOptions, made: Plan) -> np.ndarray:
     """Return p(w), float64 (V,); what is left goes to all words but `<s>`, or to `<unk>` alone.
 
     Dropped words have no share of either. Stupid back-off gives `<unk>` alpha / V, so that no text is impossible.
     """
-    counts = levels.level(1)[:, COUNT].astype(np.float64)
-    kept = levels.dropped[1] == 0 if levels.dropped[1].size else np.ones(len(counts), bool)
+    recipe, weights, way = made.recipes[0], made.weights[0], made.way
+    counts = counts.astype(np.float64)
+    kept = dropped == 0 if dropped.size else np.ones(len(counts), bool)
     counts[BOS] = 0
-    way = _way(options)
     if way in (kernels.UNIFORM, kernels.SCORED):
         counts[~kept] = 0
     discounts = np.array(recipe.discounts)
@@ -134,42 +201,36 @@ def estimate(levels: Levels, options: NGramOptions, held_out: np.ndarray | None 
         The corpus does not support the estimator at all.
     """
     words = levels.sizes[1] - int(np.count_nonzero(levels.dropped[1])) - 1
-    recipes, facts = _recipes(levels, words, options), {}
-    if ESTIMATORS[options.smoothing].fallback:
-        facts["discounts"] = [[round(d, 6) for d in recipe.discounts[1:]] for recipe in recipes]
-    weights = [NO_WEIGHTS] * options.order
-    if options.smoothing == "jelinek-mercer":
-        weights = fit_weights(levels, words, held_out, options.threads)
-        facts["weights"] = [[round(w, 6) for w in of_order.tolist()] for of_order in weights]
+    orders = range(1, options.order + 1)
+    weights = None
+    if options.holds_out:
+        weights = fit_weights(*held_out_shares(levels, held_out, options.threads), words)
+    made = plan([counts_of_counts(levels.level(n), COUNT) for n in orders], words, options, weights)
     counts = np.zeros(0, np.uint32)
     if options.keeps_counts:
-        counts = np.concatenate([levels.nodes[:-1, COUNT], levels.leaves[:, COUNT]])
+        counts = levels.occurrences
+        if not counts.size:
+            counts = np.concatenate([levels.nodes[:-1, COUNT], levels.leaves[:, COUNT]])
         if options.drops:
             counts = counts[np.concatenate([[True], *(d == 0 for d in levels.dropped[1:])])]
 
-    way = _way(options)
-    constant = options.alpha if way == kernels.SCORED else 1 / words
-    unigrams = _unigrams(levels, options, recipes[0], weights[0])
+    unigrams = unigram_probabilities(levels.level(1)[:, COUNT], levels.dropped[1], options, made)
     levels.level(1).view(np.float32)[:, LOG_P] = unigrams
     first = 1
     for k in range(2, options.order + 1):
         offset = first + levels.sizes[k - 1]
-        ranges = np.linspace(first, offset, options.threads + 1).astype(int)
-        recipe = recipes[k - 1]
-        numbers = (way, np.array(recipe.discounts), recipe.types, recipe.spread, weights[k - 1], constant)
-        in_threads(
-            options.threads,
-            kernels.fill_level,
-            [
-                (int(b), int(e), levels.nodes, levels.level(k), offset, levels.dropped[k], *numbers)
-                for b, e in itertools.pairwise(ranges)
-            ],
-        )
+        nodes, dropped = levels.nodes, levels.dropped[k]
+        made.fill(k, nodes, (first, offset), levels.level(k), dropped, nodes, LOG_P, options.threads)
         first = offset
     if options.drops:
         unigrams = unigrams[levels.dropped[1] == 0]
         levels = _without_dropped(levels)
-    return _finish(levels, options, unigrams, counts), facts
+    return _finish(levels, options, unigrams, counts), made.facts
+
+
+def counts_of_counts(records: np.ndarray, column: int) -> np.ndarray:
+    """Return how many records have the count 0, 1, ... KATZ_LIMIT + 1 in a column."""
+    return kernels.counts_of_counts(records, column, KATZ_LIMIT + 2)
 
 
 def _finish(levels: Levels, options: NGramOptions, unigrams: np.ndarray, counts: np.ndarray) -> Trie:
@@ -179,15 +240,9 @@ def _finish(levels: Levels, options: NGramOptions, unigrams: np.ndarray, counts:
     nodes.view(np.float32)[[0, -1], BACKOFF] = 0
     first = 1
     for k in range(1, options.order + 1):
-        records, is_top = levels.level(k), k == options.order
-        ranges = np.linspace(first, first + sizes[k], options.threads + 1).astype(int)
-        in_threads(
-            options.threads,
-            kernels.finish,
-            [
-                (int(b), int(e), nodes, levels.leaves if is_top else nodes, internal if is_top else 0, not is_top)
-                for b, e in itertools.pairwise(ranges)
-            ],
-        )
-        first += len(records)
+        is_top = k == options.order
+        shared = (nodes, levels.leaves, internal, False) if is_top else (nodes, nodes, 0, True)
+        jobs = [(b, e, *shared) for b, e in ranges(first, first + sizes[k], options.threads)]
+        in_threads(options.threads, kernels.finish, jobs)
+        first += sizes[k]
     return Trie(nodes, levels.leaves, kernels.alias_table(unigrams), counts, tuple(sizes))

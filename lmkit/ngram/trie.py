@@ -26,6 +26,7 @@ import dataclasses
 import numpy as np
 
 from lmkit.errors import ModelError
+from lmkit.threads import ranges
 
 __all__ = [
     "BACKOFF", "BEGIN", "COUNT", "INTERNAL_COLUMNS", "LEAF_COLUMNS", "LOG_P", "MASS", "SUFFIX", "WORD", "Trie",
@@ -79,6 +80,19 @@ class Trie:
         """Number of nodes below the highest order: the first leaf's number."""
         return len(self.nodes) - 1
 
+    @property
+    def firsts(self) -> np.ndarray:
+        """The first node of each level, the root's first, and the end."""
+        return np.cumsum([0, *self.sizes])
+
+    def level(self, k: int) -> np.ndarray:
+        """Return the records of the k-grams, a view."""
+        return self.leaves if k == self.order else self.nodes[self.firsts[k] : self.firsts[k + 1]]
+
+    def cut(self, k: int, parts: int) -> list[tuple[int, int]]:
+        """Cut the nodes of a level into so many ranges."""
+        return ranges(int(self.firsts[k]), int(self.firsts[k + 1]), parts)
+
     def check(self, name: str) -> None:
         """See that all links lead where they should: queries clamp what they read, walks over the whole trie trust it.
 
@@ -87,11 +101,11 @@ class Trie:
         ModelError
             A word, a link or a range of children of a damaged file leads elsewhere.
         """
-        firsts = np.cumsum([0, *self.sizes])
+        firsts = self.firsts
         begins = self.nodes[:, BEGIN]
         sound = bool((begins[1:] >= begins[:-1]).all()) and begins[-1] == firsts[-1]
         for k in range(1, self.order + 1):
-            records = self.leaves if k == self.order else self.nodes[firsts[k] : firsts[k + 1]]
+            records = self.level(k)
             sound = sound and begins[firsts[k - 1]] == firsts[k]
             sound = sound and bool((records[:, WORD] < self.sizes[1]).all() and (records[:, SUFFIX] < firsts[k]).all())
         if not sound:
@@ -103,6 +117,12 @@ class Trie:
         if self.counts.size:
             named["ngram.counts"] = self.counts
         return named
+
+    @staticmethod
+    def bytes_of(sizes: list[int], counts: bool) -> int:
+        """Return the bytes of a trie with so many k-grams for k = 0, 1, ..., with counts or without."""
+        numbers = INTERNAL_COLUMNS * (sum(sizes[:-1]) + 1) + LEAF_COLUMNS * sizes[-1] + 2 * sizes[1]
+        return 4 * (numbers + sum(sizes) * counts)
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, np.ndarray], sizes: list[int], vocabulary_size: int, name: str) -> Trie:

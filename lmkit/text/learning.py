@@ -13,6 +13,7 @@ from lmkit.errors import CorpusError, OptionError
 from lmkit.kernels.text import FILL, ROOM, decode
 from lmkit.kernels.vocabulary import renumber
 from lmkit.model import EOS, RESERVED, UNK
+from lmkit.spool import Place, Spool
 from lmkit.text.corpus import Corpus
 from lmkit.text.encoding import Encoder, lowered
 from lmkit.text.layer import TextLayer
@@ -23,6 +24,7 @@ from lmkit.text.vocabulary import Vocabulary, to_bytes, to_str, unescape
 __all__ = ["learn", "read_vocabulary"]
 
 MOST_TOKENS = 2**32 - 64  # what an n-gram model can hold: its positions are uint32, with some to spare
+AT_A_TIME = 1 << 22  # ids of a file that are renumbered
 
 
 def learn(
@@ -32,6 +34,8 @@ def learn(
     vocabulary: Iterable[str | bytes] | None = None,
     vocab_size: int | None = None,
     min_count: int = 1,
+    room: int | None = None,
+    temp: str | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> tuple[np.ndarray, TextLayer, np.ndarray, list[dict[str, Any]]]:
     """Read texts once and turn them into ids of a vocabulary made of them, ordered by count, then by bytes.
@@ -45,13 +49,17 @@ def learn(
         How many token types to know at most, besides the three reserved ones.
     min_count : int
         How often a token must come to be known.
+    room : int, optional
+        Bytes of memory for the ids; more of them wait in a temporary file.
+    temp : str, optional
+        The folder of temporary files.
     progress : callable, optional
         Called with the size in bytes of each block.
 
     Returns
     -------
     ids : ndarray of int32, shape (T,)
-        All texts one after the other; each ends with `</s>`.
+        All texts one after the other; each ends with `</s>`. Memory-mapped where they wait in a file.
     text : TextLayer
     counts : ndarray of int64, shape (V,)
         How often each id comes.
@@ -68,15 +76,15 @@ def learn(
     _check_options(settings, vocabulary, vocab_size, min_count)
     given = vocabulary is not None
     table = _table(settings, vocabulary)
-    ids, counts, records = _read(corpora, settings, table, not given, progress)
-    if table is None:
-        return ids, TextLayer(settings, Vocabulary.all_bytes()), counts, records
-    order = _ranking(table, counts)
-    if not given:
-        order = order[: np.count_nonzero(counts[order] >= min_count)][:vocab_size]
-    layer, counts, mapping = _ranked(settings, table, counts, order)
-    renumber(ids, mapping, ids)
-    return ids, layer, counts, records
+    with _Buffer(sum(corpus.size for corpus in corpora), room, temp) as buffer:
+        counts, records = _read(corpora, settings, table, not given, buffer, progress)
+        if table is None:
+            return buffer.renumbered(None), TextLayer(settings, Vocabulary.all_bytes()), counts, records
+        order = _ranking(table, counts)
+        if not given:
+            order = order[: np.count_nonzero(counts[order] >= min_count)][:vocab_size]
+        layer, counts, mapping = _ranked(settings, table, counts, order)
+        return buffer.renumbered(mapping), layer, counts, records
 
 
 def _read(
@@ -84,10 +92,10 @@ def _read(
     settings: TextSettings,
     table: TokenTable | None,
     add: bool,
+    buffer: _Buffer,
     progress: Callable[[int], object] | None,
-) -> tuple[np.ndarray, np.ndarray, list[dict[str, Any]]]:
-    """Return the ids of all texts, in the numbers of the table, the count of each, and the records."""
-    buffer = _Buffer(sum(corpus.size for corpus in corpora))
+) -> tuple[np.ndarray, list[dict[str, Any]]]:
+    """Take in the ids of all texts, in the numbers of the table; return the count of each, and the records."""
     encoders, records, empty = [], [], True
     for corpus in corpora:
         before = buffer.size
@@ -109,31 +117,67 @@ def _read(
         counts = table.counts()
     counts[UNK] = sum(encoder.unknown for encoder in encoders)
     counts[EOS] = sum(encoder.sentences for encoder in encoders)
-    return buffer.ids[: buffer.size], counts, records
+    return counts, records
 
 
 class _Buffer:
     """Ids one after the other, in memory taken once where the sizes of the files say how much it will be.
 
-    Touching new memory costs more than writing to it, so that growing by copies took a third of the time.
+    Touching new memory costs more than writing to it, so that growing by copies took a third of the time. What needs
+    more than `room` bytes goes to a temporary file.
     """
 
-    def __init__(self, expected: int):
+    def __init__(self, expected: int, room: int | None, temp: str | None):
         self.ids = np.empty(1 << 16, np.int32)
         self.size = self.bytes = 0
         self.expected = expected  # bytes of text, or fewer
+        self.most = room // self.ids.itemsize if room is not None else MOST_TOKENS
+        self.temp = temp
+        self.files = contextlib.ExitStack()
+        self.spool: Spool | None = None
+
+    def __enter__(self) -> _Buffer:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.files.close()
 
     def append(self, ids: np.ndarray, size: int = 0) -> None:
         """Take in the ids of some bytes of text."""
         self.bytes += size
         end = self.size + len(ids)
-        if end > len(self.ids):
-            foreseen = min(1.05 * self.expected / max(self.bytes, 1), 16)  # the first block may mislead
-            larger = np.empty(int(end * max(foreseen, 1.5)), np.int32)
-            larger[: self.size] = self.ids[: self.size]
-            self.ids = larger
-        self.ids[self.size : end] = ids
+        if self.spool is None and end > self.most:
+            self.spool = self.files.enter_context(Spool(self.temp))
+            self.spool.put(self.ids[: self.size])
+            self.ids = self.ids[:0].copy()
+        if self.spool is not None:
+            self.spool.put(ids)
+        else:
+            if end > len(self.ids):
+                foreseen = min(1.05 * self.expected / max(self.bytes, 1), 16)  # the first block may mislead
+                larger = np.empty(min(int(end * max(foreseen, 1.5)), self.most), np.int32)
+                larger[: self.size] = self.ids[: self.size]
+                self.ids = larger
+            self.ids[self.size : end] = ids
         self.size = end
+
+    def renumbered(self, mapping: np.ndarray | None) -> np.ndarray:
+        """Return mapping[id] for all ids, or the ids."""
+        if self.spool is None:
+            ids = self.ids[: self.size]
+            if mapping is not None:
+                renumber(ids, mapping, ids)
+            return ids
+        if mapping is None:
+            return self.spool.whole((self.size,), np.int32)
+        everything = Place(0, (self.size,), np.dtype(np.int32))
+        with Spool(self.temp) as written:
+            for first in range(0, self.size, AT_A_TIME):
+                ids = self.spool.get(everything, first, min(AT_A_TIME, self.size - first))
+                new = np.empty_like(ids)
+                renumber(ids, mapping, new)
+                written.put(new)
+            return written.whole((self.size,), np.int32)
 
 
 def _check_options(settings: TextSettings, vocabulary: Any, vocab_size: int | None, min_count: int) -> None:

@@ -24,6 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 LMKIT = [sys.executable, "-m", "lmkit"]
 TAIL = 10_000_000  # bytes of the text that are scored
+PARTS = ["training", "threads", "bounded", "scoring", "pipes", "drawing", "waiting"]
 
 
 def run(command: list[str], stdin: Path | None = None, stdout: Path | None = None) -> tuple[float, float]:
@@ -101,6 +102,56 @@ def training(text: Path, folder: Path, kenlm: Path | None, runs: int) -> None:
     print(f"{'model file':58s} {size / 1e6:9.1f} MB, {ngrams} n-grams, {size / ngrams:.1f} bytes an n-gram", flush=True)
 
 
+def bounded(text: Path, folder: Path, kenlm: Path | None, runs: int) -> None:
+    """The same training in 512 MB."""
+    model, arpa = folder / "bounded.lmkit", folder / "bounded.arpa"
+    train = [*LMKIT, "train", "-q", "--tokenizer", "whitespace", "--memory", "512M", "--temp", str(folder), str(text)]
+    jobs = {"lmkit": lambda: run([*train, "-o", str(model)])}
+    if kenlm:
+        lmplz = [str(kenlm / "lmplz"), "-o", "5", "-S", "512M", "-T", str(folder)]
+        jobs["lmplz"] = lambda: run(lmplz, text, arpa)
+    jobs["lmkit"]()
+    found = alternate(runs, **jobs)
+    walls = {name: [wall for wall, _ in values] for name, values in found.items()}
+    for name, values in found.items():
+        report(f"{name}: in 512 MB", walls[name], "s", walls.get("lmplz") if name == "lmkit" else None)
+        report(f"{name}: peak memory", [memory for _, memory in values], "MiB")
+
+
+COUNTING = """
+import json, sys, time
+from lmkit import arguments
+from lmkit.ngram.model import train
+from lmkit.ngram.options import NGramOptions
+from lmkit.text import TextSettings
+ids, text, counts, _ = arguments.read_texts(sys.argv[1], TextSettings(tokenizer="whitespace"))
+seconds = {1: [], 2: []}
+for _ in range(int(sys.argv[2]) + 1):
+    for threads, found in seconds.items():
+        started = time.perf_counter()
+        train(ids, counts, text, NGramOptions(threads=threads))
+        found.append(time.perf_counter() - started)
+print(json.dumps([found[1:] for found in seconds.values()]))
+"""
+
+
+def threads(text: Path, runs: int) -> None:
+    """Counting and estimation, from ids to a model in memory, with one thread and with two."""
+    one, two = lmkit_json(COUNTING, str(text), str(runs))
+    report("lmkit: ids to model, one thread", one, "s")
+    report("lmkit: ids to model, two threads", two, "s", one)
+
+
+def pipes(text: Path, folder: Path, runs: int) -> None:
+    """The filters, from pipe to pipe, start-up included."""
+    model, tail = folder / "bench.lmkit", folder / "tail.txt"
+    run([*LMKIT, "score", "-m", str(model)], tail)
+    tokens = lmkit_json(SCORING, str(model), str(tail))["tokens"]
+    for command in ("score", "score --by token", "filter --max-perplexity 100", "tokenize", "tokenize --ids"):
+        seconds = [run([*LMKIT, *command.split(), "-m", str(model)], tail)[0] for _ in range(runs)]
+        report(f"lmkit {command}", [tokens / s / 1e6 for s in seconds], "M tokens/s")
+
+
 def scoring(text: Path, folder: Path, kenlm: Path | None, runs: int) -> None:
     """Score the end of the text: text included, model open."""
     model, tail, binary = folder / "bench.lmkit", folder / "tail.txt", folder / "bench.probing"
@@ -162,22 +213,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--text", type=Path, default=ROOT / "corpora" / "build" / "sotu.txt")
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("parts", nargs="*", help="training, scoring, drawing, waiting (default: all)")
+    parser.add_argument("parts", nargs="*", help=f"{', '.join(PARTS)} (default: all)")
     options = parser.parse_args()
     if not options.text.exists():
         raise SystemExit(f"{options.text} is missing: run `make corpora`, or name a text with --text")
     kenlm = Path(os.environ["KENLM_BIN"]) if os.environ.get("KENLM_BIN") else None
     os.environ.pop("OPENBLAS_CORETYPE", None)
     os.environ["PYTHONPATH"] = str(ROOT)
-    parts = options.parts or ["training", "scoring", "drawing", "waiting"]
+    parts = options.parts or PARTS
     print(f"# {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {options.text.name}, "
           f"{options.text.stat().st_size / 1e6:.1f} MB, of {options.runs} [min - max]; x: to KenLM")  # fmt: skip
     with tempfile.TemporaryDirectory(dir=os.environ.get("LMKIT_BENCH_FOLDER")) as name:
         folder = Path(name)
-        if "training" in parts or "scoring" in parts or "drawing" in parts:
+        if {"training", "scoring", "pipes", "drawing"} & set(parts):
             training(options.text, folder, kenlm, options.runs)
-        if "scoring" in parts:
+        if "threads" in parts:
+            threads(options.text, options.runs)
+        if "bounded" in parts:
+            bounded(options.text, folder, kenlm, options.runs)
+        if "scoring" in parts or "pipes" in parts:
             scoring(options.text, folder, kenlm, options.runs)
+        if "pipes" in parts:
+            pipes(options.text, folder, options.runs)
         if "drawing" in parts:
             drawing(folder, options.runs)
         if "waiting" in parts:

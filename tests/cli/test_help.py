@@ -13,8 +13,8 @@ GROUP = click.Context(cli)
 ALL = {name: cli.get_command(GROUP, name) for name in COMMANDS}
 PROMISED = {
     "train": "--arch --order --smoothing --interpolate --back-off --k --discount --alpha --interpolate-unigrams "
-    "--no-interpolate-unigrams --cutoffs -q -o --output --discount-fallback --tokenizer --sentence --lowercase "
-    "--vocab --vocab-size --min-count "
+    "--no-interpolate-unigrams --cutoffs --keep-counts -q -o --output --discount-fallback "
+    "--tokenizer --sentence --lowercase --vocab --vocab-size --min-count "
     "--limit-vocab --reserved --encoding --errors --threads",
     "sample": "-m --model -n --n --sentences --count --separator --prompt --temperature --top-k --top-p "
     "--min-p --repetition-penalty --stop --allow-unk --seed --threads -q --format -o",
@@ -23,7 +23,7 @@ PROMISED = {
     "filter": "-m --model --max-perplexity --keep --encoding --errors -o --threads -q",
     "tokenize": "-m --model --tokenizer --sentence --ids --encoding --errors -o -q",
     "convert": "--tokenizer --sentence --threads -q",
-    "prune": "-o --output --threshold --ngrams --threads -q",
+    "prune": "-o --output --threshold --ngrams --size --cutoffs --quantize --threads -q",
     "detokenize": "-m --model --tokenizer --sentence --ids -o -q",
     "next": "-m --model --top --format -o -q",
     "count": "--orders --tokenizer --sentence --lowercase --reserved --encoding --errors --format -o --threads -q",

@@ -127,7 +127,7 @@ def test_invert_and_suffix_ranks():
 def test_counts_of_counts():
     rng = np.random.default_rng(2)
     records = rng.integers(0, 9, (400, 6)).astype(np.uint32)
-    found = estimation.counts_of_counts(records, 5)
+    found = estimation.counts_of_counts(records, 2, 5)
     np.testing.assert_array_equal(found, np.bincount(records[:, 2], minlength=9)[:5])
 
 
@@ -207,7 +207,13 @@ def test_children_never_leave_their_level(begin, end):
     assert low >= high or 1 <= low < high <= 5 or 5 <= low < high <= 11  # the root as a child would hang `draw`
 
 
-@pytest.mark.parametrize("name", ["ngram_counts", "ngram_estimation", "ngram_query", "ngram_pruning", "ngram_sampling"])
+KERNELS_WITH_IDS = [
+    "ngram_counts", "ngram_estimation", "ngram_external", "ngram_packed_query", "ngram_pruning",
+    "ngram_query", "ngram_sampling",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", KERNELS_WITH_IDS)
 def test_kernels_mean_the_same_ids_as_the_contract(name):
     module = importlib.import_module(f"lmkit.kernels.{name}")
     assert (module.BOS, getattr(module, "EOS", EOS)) == (BOS, EOS)

@@ -123,8 +123,12 @@ def test_what_is_wrong_is_told_with_its_line(text):
 
 
 @pytest.mark.parametrize(
-    "options", [{"arch": "lstm"}, {"min_count": 2}, {"smoothing": "jelinek-mercer"}, {"vocab_size": 9}]
-)
+    "options",
+    [
+        {"arch": "lstm"}, {"min_count": 2}, {"smoothing": "jelinek-mercer"}, {"vocab_size": 9}, {"memory": 2**30},
+        {"temp": "/tmp"},
+    ],
+)  # fmt: skip
 def test_options_that_counts_do_not_go_with(options):
     with pytest.raises(OptionError):
         lmkit.train(("counts", b"a\t1\n</s>\t1\n"), from_counts=True, **options)

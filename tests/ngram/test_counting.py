@@ -42,6 +42,21 @@ def check_levels(ids, order, size, adjusted, threads=1):
             assert grams[suffix] == gram[1:]
 
 
+@pytest.mark.parametrize("order", [2, 3, 6])
+def test_occurrences_beside_adjusted_counts(order):
+    ids = a_text(9, 700, seed=order)
+    levels = link_levels(
+        ids, order, np.bincount(ids, minlength=9), adjusted=True, occurrences=True, cutoffs=[0] + [1] * (order - 1),
+        threads=2,
+    )  # fmt: skip
+    grams = grams_of(levels.nodes, levels.leaves)
+    assert len(levels.occurrences) == len(grams)
+    raw = [None, *(raw_counts(ids, n) for n in range(1, order + 1))]
+    for gram, count in zip(grams, levels.occurrences.tolist(), strict=True):
+        if gram and gram != (BOS,):
+            assert count == raw[len(gram)].get(gram, 0)
+
+
 def small_texts():
     return st.lists(st.sampled_from([0, EOS, 3, 4, 5]), min_size=1, max_size=60).map(
         lambda ids: np.array([*ids, EOS], np.int32)

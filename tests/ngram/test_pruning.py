@@ -6,12 +6,14 @@ import math
 import numpy as np
 import pytest
 from contract import check_all
-from ngram.reference_ngram import a_text, model_of, table_of
+from ngram.reference_ngram import a_text, grams_of, model_of, table_of
+from reference import raw_counts
 
+from lmkit import api
 from lmkit.errors import ModelError, OptionError
 from lmkit.ngram.arpa import arpa_lines
 from lmkit.ngram.model import NGramModel
-from lmkit.ngram.pruning import prune
+from lmkit.ngram.pruning import cut_off, prune
 from lmkit.ngram.trie import BEGIN, SUFFIX, WORD
 
 SIZE = 11
@@ -98,11 +100,11 @@ def test_a_threshold_of_nothing_keeps_the_numbers():
 def test_at_most_so_many_ngrams():
     model = model_of(a_text(SIZE, 900, 6), SIZE, order=4)
     for n in (50, 100, 200):
-        pruned = prune(model, ngrams=n)
+        pruned = prune(model, fits=lambda sizes, n=n: sum(sizes[1:]) <= n)
         assert sum(pruned.trie.sizes[1:]) <= n
         assert sum(prune(model, 0.95 * pruned.options["pruned"]).trie.sizes[1:]) > n
-    with pytest.raises(OptionError, match="more than the 5 n-grams"):
-        prune(model, ngrams=5)
+    with pytest.raises(OptionError, match="cannot be dropped, which is more than the 5 n-grams"):
+        api.prune(api.Model(model), ngrams=5)
 
 
 @pytest.mark.parametrize(("array", "column"), [("nodes", WORD), ("nodes", SUFFIX), ("nodes", BEGIN), ("leaves", WORD)])
@@ -124,3 +126,84 @@ def test_damaged_links_are_refused(array, column):
 def test_what_cannot_be_pruned(smoothing):
     with pytest.raises(OptionError, match="train with another --smoothing"):
         prune(model_of(a_text(SIZE, 100), SIZE, order=2, smoothing=smoothing), 1e-5)
+
+
+# To a size
+
+
+@pytest.mark.parametrize("bits", [None, 4, 16])
+def test_files_are_no_larger_than_asked_for(tmp_path, bits):
+    ids = np.random.default_rng(6).integers(2, 200, 30000).astype(np.int32)
+    model = api.Model(model_of(np.append(ids, np.int32(2)), 200, order=3))
+    whole = api.prune(model, threshold=0, quantize=bits).file_size()
+    for share in (0.9, 0.5, 0.2):
+        pruned = api.prune(model, size=int(whole * share), quantize=bits, output=tmp_path / "small.lmkit")
+        written = (tmp_path / "small.lmkit").stat().st_size
+        assert written == pruned.file_size() <= whole * share
+        assert written > 0.7 * whole * share  # there was room for no much larger model
+    roomy = api.prune(model, size=2 * whole, quantize=bits)
+    assert roomy.language_model.trie.sizes == model.language_model.trie.sizes
+
+
+def test_a_size_that_not_even_the_words_fit_into():
+    with pytest.raises(OptionError, match="n-grams of the model cannot be dropped, which is more than fit into 99 byt"):
+        api.prune(api.Model(model_of(a_text(SIZE, 900, 6), SIZE, order=3)), size=99)
+
+
+# By count
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"smoothing": "absolute", "discount": 0.5}, {"smoothing": "witten-bell"}, {"smoothing": "modified-kneser-ney"}],
+)
+@pytest.mark.parametrize("cutoffs", [(0, 1), (0, 0, 2), (0, 0, 0, 10**6), (0,)])
+def test_what_was_seen_rarely_goes(options, cutoffs):
+    ids = a_text(SIZE, 900, 6)
+    model = model_of(ids, SIZE, order=4, keep_counts=True, **options)
+    pruned = cut_off(model, cutoffs)
+    limits = (*cutoffs, *cutoffs[-1:] * 3)
+    token = model.text.vocabulary.token_bytes
+    wanted, before = {(token(i),) for i in range(SIZE)}, table_of(model)
+    for n in range(2, 5):
+        wanted |= {tuple(map(token, gram)) for gram, count in raw_counts(ids, n).items() if count > limits[n - 1]}
+    after = table_of(pruned)
+    assert set(after) == wanted
+    assert all(after[gram][0] == pytest.approx(before[gram][0], abs=1e-6) for gram in wanted - {(b"<s>",)})
+    check_all(pruned)
+
+
+@pytest.mark.parametrize("smoothing", ["witten-bell", "kneser-ney"])
+def test_counts_of_what_is_left_are_kept(smoothing):
+    ids = a_text(SIZE, 900, 6)
+    model = model_of(ids, SIZE, order=3, smoothing=smoothing, keep_counts=True)
+    for pruned in (prune(model, 1e-3), cut_off(model, (0, 1, 2))):
+        grams = grams_of(pruned.trie.nodes, pruned.trie.leaves)
+        raw = {gram: count for n in (2, 3) for gram, count in raw_counts(ids, n).items()}
+        kept = [(int(count), raw[gram]) for gram, count in zip(grams, pruned.trie.counts, strict=True) if gram in raw]
+        assert len(kept) == sum(pruned.trie.sizes[2:]) and all(a == b for a, b in kept)
+    assert sum(prune(model, 1e-3).trie.sizes) < sum(model.trie.sizes)
+
+
+@pytest.mark.parametrize("smoothing", ["witten-bell", "kneser-ney"])
+def test_counts_are_shown_as_they_were(smoothing):
+    """After "w3" a model with counts tells of each word how often it came."""
+    ids = a_text(SIZE, 900, 6)
+    model = api.Model(model_of(ids, SIZE, order=2, smoothing=smoothing, keep_counts=True))
+    raw = raw_counts(ids, 2)
+    for row in model.next("w3", top=None):
+        assert row.count == raw.get((3, row.id), 0)
+        assert row.total == sum(count for gram, count in raw.items() if gram[0] == 3)
+
+
+def test_cut_offs_need_counts():
+    with pytest.raises(OptionError, match="keeps no counts to cut off by; train it with --keep-counts"):
+        cut_off(model_of(a_text(SIZE, 300, 6), SIZE, order=3), (0, 1))
+
+
+@pytest.mark.parametrize(
+    "ways", [{}, {"ngrams": 5, "size": 100}, {"threshold": 0.1, "cutoffs": (0, 1)}, {"threshold": 0.1, "ngrams": 9}]
+)
+def test_one_way_at_a_time(ways):
+    with pytest.raises(OptionError, match="give one of threshold, ngrams, size and cutoffs, or quantize"):
+        api.prune(api.Model(model_of(a_text(SIZE, 100), SIZE, order=2)), **ways)

@@ -7,9 +7,9 @@ from ngram.reference_ngram import a_text, grams_of, model_of, walk
 from reference import NGramReference
 
 from lmkit.model import BOS, EOS
-from lmkit.ngram import model as ngram_model
+from lmkit.ngram.packed import pack
+from lmkit.ngram.pieces import PIECE
 
-PIECE = ngram_model.PIECE
 SMOOTHINGS = {
     "kneser-ney": {},
     "cut off": {"cutoffs": (0, 0, 1)},
@@ -182,3 +182,16 @@ def test_context_counts_of_several_streams_and_of_the_cut_off():
 def test_kneser_ney_keeps_no_counts():
     model = a_model("kneser-ney", 3)
     assert model.context_counts(model.begin()) is None
+
+
+@pytest.mark.parametrize("quantize", [None, 8])
+def test_orders_of_a_long_text_are_those_of_its_sentences(quantize):
+    """Long texts are looked up in parts: of one sentence, of short ones, and with an end in the middle of one."""
+    model = model_of(a_text(20, 3000, seed=2), 20, order=4)
+    model = model if quantize is None else pack(model, quantize)
+    for ids in (np.full(40_000, 3, np.int32), a_text(20, 40_000, seed=3)[:-7], np.full(40_000, EOS, np.int32)):
+        cuts = np.flatnonzero(ids == EOS) + 1
+        expected = np.concatenate([model.orders(part) for part in np.split(ids, cuts)])
+        for threads in (1, 2, 3):
+            model.threads = threads
+            np.testing.assert_array_equal(model.orders(ids), expected)
