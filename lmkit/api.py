@@ -21,7 +21,7 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -29,8 +29,11 @@ import numpy as np
 import lmkit
 from lmkit import arguments, registry, storage
 from lmkit.arguments import Progress, Texts
+from lmkit.comparison import Comparison
+from lmkit.comparison import compare as compare_models
 from lmkit.errors import ModelError, OptionError
 from lmkit.evaluation import Evaluation, evaluate
+from lmkit.lockstep import Candidate
 from lmkit.model import LanguageModel, State
 from lmkit.sampling import OPTIONS, sample_pieces
 from lmkit.scoring import LineScores, likely_lines, rescore_lists, score_lines, threshold
@@ -48,12 +51,14 @@ __all__ = [
     "Model",
     "NextToken",
     "arpa",
+    "compare",
     "count",
     "detokenize",
     "filter_lines",
     "from_arpa",
     "info",
     "load",
+    "mix",
     "next_tokens",
     "perplexity",
     "prune",
@@ -446,6 +451,59 @@ def perplexity(
     return dataclasses.replace(evaluation, settings=settings)
 
 
+def compare(
+    models: Iterable[LanguageModel | str | os.PathLike],
+    texts: Texts,
+    *,
+    reset: str = "file",
+    resamples: int = 1000,
+    confidence: float = 0.95,
+    block: int | None = None,
+    seed: int = 1,
+    encoding: str = "utf-8",
+    errors: str = "strict",
+    threads: int | None = None,
+) -> Comparison:
+    """Return what models make of the same texts, and how sure their differences to the first one are.
+
+    What compares with what, and how, is told in `lmkit.comparison`; options are those of `lmkit.comparison.compare`.
+
+    Parameters
+    ----------
+    models : iterable of paths or models
+        Two or more.
+    threads : int, optional
+        Of models that are given as paths: see `load`.
+
+    Raises
+    ------
+    OptionError
+        If two models do not compare.
+    CorpusError, ModelError
+
+    >>> rows = ("rows", b"row row row your boat\\n" * 20)
+    >>> a, b = (train(rows, order=n, smoothing="mle", tokenizer="whitespace") for n in (1, 2))
+    >>> [difference] = compare([a, b], rows).differences
+    >>> difference.baseline, difference.model, round(difference.as_dict()["ratio"], 3)
+    ('model 1', 'model 2', 0.397)
+    """
+    read = arguments.corpora(texts, encoding, errors)
+    arguments.at_least(1, "resamples", resamples)
+    arguments.at_least(1, "block", 1 if block is None else block)
+    if isinstance(models, (str, os.PathLike, LanguageModel)):
+        models = [models]
+    candidates = []
+    for number, given in enumerate(models, 1):
+        model = given if isinstance(given, LanguageModel) else load(given, threads=threads)
+        path = getattr(model, "path", None)
+        size = None if path is None else os.path.getsize(path)
+        candidates.append(Candidate(f"model {number}" if path is None else path, model, size))
+    compared = compare_models(
+        candidates, read, reset=reset, resamples=resamples, confidence=confidence, block=block, seed=seed
+    )
+    return dataclasses.replace(compared, settings={**compared.settings, "lmkit_version": lmkit.__version__})
+
+
 def score(
     model: LanguageModel, texts: Texts, *, encoding: str = "utf-8", errors: str = "strict"
 ) -> Iterator[LineScores]:
@@ -621,6 +679,65 @@ def _to_size(model, size, quantize):
             break
         found = larger
     return found
+
+
+def mix(
+    models: Iterable[Model | str | os.PathLike],
+    *,
+    tune: Texts | None = None,
+    weights: Iterable[float] | None = None,
+    cache: str | None = None,
+    dynamic: bool = False,
+    output: str | os.PathLike | None = None,
+    encoding: str = "utf-8",
+    errors: str = "strict",
+    report: Callable[[str], object] | None = None,
+) -> Model:
+    """Return a linear mixture of models, or one that adapts to the running text, and save it if `output` is given.
+
+    Parameters
+    ----------
+    models
+        Of two and more a linear mixture is made. They are embedded in its file.
+    tune
+        The text under which weights and parameters are chosen: what none of the models was trained on.
+    weights : iterable of float
+        Or the weights themselves.
+    cache : {'unigram', 'neural'}, optional
+        Let the model, or the mixture, expect words again that came a little while ago; `neural` goes by the hidden
+        vectors of a recurrent model.
+    dynamic : bool
+        Let a recurrent model learn from the text that it reads.
+    report : callable, optional
+        Called with a line for each step of the search.
+
+    Raises
+    ------
+    OptionError, ModelError, CorpusError
+
+    >>> cows = lmkit.train(("cows", b"cows eat corn\\n" * 9), order=2, tokenizer="byte", smoothing="witten-bell")
+    >>> hens = lmkit.train(("hens", b"hens eat corn\\n" * 9), order=2, tokenizer="byte", smoothing="witten-bell")
+    >>> both = mix([cows, hens], tune=("tune", b"hens eat corn\\n"))
+    >>> [round(w, 2) for w in both.language_model.weights]
+    [0.0, 1.0]
+    """
+    from lmkit.mixture.making import made
+
+    listed = [models] if isinstance(models, (Model, str, os.PathLike)) else list(models)
+    if output is not None:
+        storage.check_target(output, [m for m in listed if not isinstance(m, Model)])
+    loaded = [m if isinstance(m, Model) else load(m) for m in listed]
+    names = [m.path or f"model {i + 1}" for i, m in enumerate(loaded)]
+    texts = None if tune is None else arguments.corpora(tune, encoding, errors)
+    mixed, record = made(
+        [m.language_model for m in loaded], names, texts, None if weights is None else list(weights), cache, dynamic,
+        report or (lambda line: None),
+    )  # fmt: skip
+    mixed.metadata["training"] = {**record, "lmkit_version": lmkit.__version__}
+    model = Model(mixed)
+    if output is not None:
+        model.save(output)
+    return model
 
 
 def _ngram(model):

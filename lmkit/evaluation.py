@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,9 +22,10 @@ from lmkit.threads import ahead
 if TYPE_CHECKING:
     from lmkit.text import Corpus, Encoded
 
-__all__ = ["RESETS", "Evaluation", "evaluate"]
+__all__ = ["LOSSY", "RESETS", "Evaluation", "Totals", "evaluate", "scorer", "summary"]
 
 RESETS = ("file", "sentence")
+LOSSY = "these tokens do not hold the whole text"
 LANES = 64  # sentences scored side by side when each begins anew
 
 
@@ -104,9 +105,7 @@ def evaluate(model: LanguageModel, corpora: Iterable[Corpus], *, reset: str = "f
     CorpusError
         If a text cannot be read, or nothing is in any of them.
     """
-    if reset not in RESETS:
-        raise OptionError(f"reset is {reset!r}, expected one of {', '.join(RESETS)}")
-    score_blocks = score_text if reset == "file" else score_sentences
+    score_blocks = scorer(reset)
     totals, characters, size, names = Totals(), 0, 0, []
     for corpus in corpora:
         for encoded, log_p in score_blocks(model, ahead(model.text.encode_corpus(corpus))):
@@ -124,7 +123,7 @@ def summary(totals: Totals, characters: int, size: int, lossless: bool, settings
     log_probability = totals.known + totals.unknown
     bits, reason = 0.0 - log_probability / math.log(2), None  # of a sure text 0, not -0
     if not lossless:
-        reason = "these tokens do not hold the whole text"
+        reason = LOSSY
     elif totals.oov:
         reason = f"tokens out of vocabulary: {totals.oov}; p(<unk>) does not pay for their spelling"
     elif not size:
@@ -155,6 +154,18 @@ def perplexity(log_probability: float, tokens: int) -> float | None:
         return math.exp(-log_probability / tokens)
     except OverflowError:
         return math.inf
+
+
+def scorer(reset: str) -> Callable[[LanguageModel, Iterable[Encoded]], Iterator[tuple[Encoded, np.ndarray]]]:
+    """Return what scores the blocks of a text: `score_text` or `score_sentences`, as the model begins anew.
+
+    Raises
+    ------
+    OptionError
+    """
+    if reset not in RESETS:
+        raise OptionError(f"reset is {reset!r}, expected one of {', '.join(RESETS)}")
+    return score_text if reset == "file" else score_sentences
 
 
 def score_text(model: LanguageModel, blocks: Iterable[Encoded]) -> Iterator[tuple[Encoded, np.ndarray]]:

@@ -19,39 +19,47 @@ __all__ = ["ARCHITECTURES", "Architecture", "architecture", "load"]
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """What `--arch` can name: where its options, its training and its reader are, each as "module:name".
+    """What `--arch` can name: where its options and its training are, each as "module:name".
 
-    `train(ids, counts, text, options, progress, held_out)` returns a model; `read(file)` opens one. An
-    architecture that is trained `in_steps` keeps checkpoints: see `lmkit.rnn.training.train`. Options say whether they
-    need a part of the text held out: `holds_out`.
+    `train(ids, counts, text, options, progress, held_out)` returns a model. An architecture that is trained `in_steps`
+    keeps checkpoints: see `lmkit.rnn.training.train`. Options say whether they need a part of the text held out:
+    `holds_out`.
     """
 
     family: str
     options: str
     train: str
-    read: str
     in_steps: bool = False
 
     def get(self, what: str) -> Callable[..., Any]:
-        """Import and return its "options", "train" or "read"."""
-        module, name = getattr(self, what).split(":")
-        return operator.attrgetter(name)(importlib.import_module(module))
+        """Import and return its "options" or "train"."""
+        return _named(getattr(self, what))
+
+
+def _named(place: str) -> Callable[..., Any]:
+    module, name = place.split(":")
+    return operator.attrgetter(name)(importlib.import_module(module))
 
 
 RECURRENT = Architecture(
     "rnn",
     "lmkit.rnn.options:RNNOptions",
     "lmkit.rnn.training:train",
-    "lmkit.rnn.model:RNNModel.from_file",
     in_steps=True,
 )
 ARCHITECTURES = {
-    "ngram": Architecture(
-        "ngram", "lmkit.ngram.options:NGramOptions", "lmkit.ngram.model:train", "lmkit.ngram.packed:read_ngrams"
-    ),
+    "ngram": Architecture("ngram", "lmkit.ngram.options:NGramOptions", "lmkit.ngram.model:train"),
     "elman": RECURRENT,
     "gru": RECURRENT,
     "lstm": RECURRENT,
+}
+READERS = {  # of the files of each family: from an open one to the model in it
+    "ngram": "lmkit.ngram.packed:read_ngrams",
+    "rnn": "lmkit.rnn.model:RNNModel.from_file",
+    "linear": "lmkit.mixture.linear:LinearMixture.from_file",
+    "unigram-cache": "lmkit.mixture.cache:UnigramCache.from_file",
+    "neural-cache": "lmkit.mixture.neural:NeuralCache.from_file",
+    "dynamic": "lmkit.mixture.dynamic:DynamicEvaluation.from_file",
 }
 
 
@@ -76,9 +84,8 @@ def load(file: ModelFile) -> LanguageModel:
     ModelError
         If no architecture here has its family, or the file does not hold a whole model.
     """
-    for known in ARCHITECTURES.values():
-        if known.family == file.family:
-            return known.get("read")(file)
+    if file.family in READERS:
+        return _named(READERS[file.family])(file)
     raise ModelError(
         f"{file.name} holds a model of the family {file.family!r}, which this lmkit does not know; "
         "a newer lmkit may have written it"

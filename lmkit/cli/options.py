@@ -22,6 +22,7 @@ __all__ = [
     "option",
     "output_option",
     "quiet_option",
+    "reset_option",
     "seed_option",
     "threads_option",
     "top_option",
@@ -184,6 +185,14 @@ threads_option = option(
     show_default="all",
     metavar="N",
     help="Cores to use; the outcome is the same.",
+)
+
+
+reset_option = option(
+    "--reset",
+    type=click.Choice(["file", "sentence"]),
+    default="file",
+    help="Where the model begins anew (an n-gram model does so at each sentence anyway).",
 )
 
 

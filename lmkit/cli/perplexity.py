@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from lmkit.cli import options, streams, terminal
-from lmkit.cli.options import Command, option
+from lmkit.cli.options import Command
 
 EXAMPLES = """
 lmkit perplexity held-out.txt
@@ -17,12 +17,7 @@ lmkit sample --n 1000 | lmkit perplexity
 @click.command(cls=Command, examples=EXAMPLES)
 @click.argument("texts", metavar="[TEXT]...", nargs=-1)
 @options.model_option
-@option(
-    "--reset",
-    type=click.Choice(["file", "sentence"]),
-    default="file",
-    help="Where the model begins anew (an n-gram model does so at each sentence anyway).",
-)
+@options.reset_option
 @options.input_options
 @options.format_option()
 @options.output_option

@@ -59,6 +59,11 @@ class RNNModel(LanguageModel):
         """All weights."""
         return self.network.flat
 
+    def weights_changed(self, training: bool = False) -> None:
+        """Bring up to date what was made of `flat`; `training` is for those who compute gradients of it, too."""
+        self.network.pack(training)
+        self._plan = None
+
     def settings(self) -> dict:
         return {**super().settings(), **{k: v for k, v in self.config().items() if v}}
 
@@ -82,16 +87,30 @@ class RNNModel(LanguageModel):
 
         Streams are shared out among the threads; of a single one the softmaxes are.
         """
+        return self._score_all(state, ids, None)
+
+    def hidden(self, state: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return what the output layer saw before each token, float32 (n, T, H), and what `score` returns."""
+        h = np.empty((*np.shape(ids), self.shape.hidden), np.float32)
+        return h, *self._score_all(state, ids, h)
+
+    def top(self, state: np.ndarray) -> np.ndarray:
+        """Return what the output layer sees next, float32 (n, H): `hidden` before a token that is still to come."""
+        self._check_state(state)
+        return state[:, -1, 0, : self.shape.hidden].copy()
+
+    def _score_all(self, state, ids, hidden):
         ids = self._checked(ids, state)
         streams = len(ids)
         if not ids.size:
             return np.empty(ids.shape, np.float32), state.copy()
-        parts = np.array_split(np.arange(streams), min(self.threads, streams))
-        jobs = [(state[p[0] : p[-1] + 1], ids[p[0] : p[-1] + 1], self.threads // len(parts)) for p in parts]
+        slices = [slice(p[0], p[-1] + 1) for p in np.array_split(np.arange(streams), min(self.threads, streams))]
+        share = self.threads // len(slices)
+        jobs = [(state[s], ids[s], share, None if hidden is None else hidden[s]) for s in slices]
         scored = in_threads(self.threads, self._score, jobs)
         return np.concatenate([log_p for log_p, _ in scored]), np.concatenate([after for _, after in scored])
 
-    def _score(self, state, ids, threads):
+    def _score(self, state, ids, threads, hidden):
         streams, length = ids.shape
         steps = max(1, min(length, ROWS // streams))
         shard = self._loaded(state, steps)
@@ -100,7 +119,10 @@ class RNNModel(LanguageModel):
         for begin in range(0, length, steps):
             block = np.ascontiguousarray(ids[:, begin : begin + steps].T)
             shard.forward(block)
-            h = shard.buffers[-1].h[: len(block)].reshape(block.size, -1)  # before each token
+            before = shard.buffers[-1].h[: len(block)]  # each token
+            if hidden is not None:
+                hidden[:, begin : begin + steps] = before[:, :, : self.shape.hidden].transpose(1, 0, 2)
+            h = before.reshape(block.size, -1)
             targets = block.reshape(-1)
             rows = np.array_split(np.arange(block.size), min(threads, block.size))
             jobs = [(h[r[0] : r[-1] + 1], targets[r[0] : r[-1] + 1], works[i]) for i, r in enumerate(rows)]

@@ -1,7 +1,7 @@
 """Text to token ids and back: what all families of models share."""
 
 from lmkit.text.corpus import Corpus
-from lmkit.text.encoding import Decoder, Encoded
+from lmkit.text.encoding import Decoder, Encoded, Encoder, concatenate
 from lmkit.text.layer import TextLayer
 from lmkit.text.learning import learn, read_vocabulary
 from lmkit.text.settings import RESERVED_RULES, SENTENCES, TOKENIZERS, TextSettings
@@ -17,9 +17,11 @@ __all__ = [
     "Corpus",
     "Decoder",
     "Encoded",
+    "Encoder",
     "TextLayer",
     "TextSettings",
     "Vocabulary",
+    "concatenate",
     "escape",
     "join",
     "learn",

@@ -67,7 +67,7 @@ class TextLayer:
         CorpusError
             As `Corpus.blocks`, and where the text spells a reserved token.
         """
-        encoder = self._encoder(corpus.title)
+        encoder = self.encoder(corpus.title)
         for block, size in corpus.padded_blocks(progress):
             yield encoder.feed(block, size)
         last = encoder.finish()
@@ -86,7 +86,7 @@ class TextLayer:
         """
         settings = dataclasses.replace(self.settings, sentence="line")
         corpus.live = True
-        encoder, alone = self._encoder(corpus.title, settings), settings.tokenizer == "word"
+        encoder, alone = self.encoder(corpus.title, settings), settings.tokenizer == "word"
         for block, size in corpus.padded_blocks():
             parts = []
             for piece, length in pieces_without_open_quotes(block, size) if alone else [(block, size)]:
@@ -118,11 +118,16 @@ class TextLayer:
             data = to_bytes(text)
         except UnicodeEncodeError as error:
             raise CorpusError(f"character {error.start + 1} of the text is a lone surrogate") from None
-        encoder = self._encoder("the text")
+        encoder = self.encoder("the text")
         parts = [encoder.feed(padded(data), len(data), hold=not complete)]
         if complete or encoder.splitter.complete:
             parts.append(encoder.finish())
         return concatenate(parts)
+
+    def encoder(self, title: str, settings: TextSettings | None = None) -> Encoder:
+        """Return a new stream from bytes to ids, for a text of this title, by these or by other settings."""
+        table = None if self.settings.tokenizer == "byte" else self.vocabulary.table
+        return Encoder(settings or self.settings, table, title)
 
     def decoder(self) -> Decoder:
         """Return a new stream from ids to bytes, at the start of a text."""
@@ -174,10 +179,6 @@ class TextLayer:
         if settings.lowercase:
             _compare_versions("turned to lower case", versions[1], unicodedata.unidata_version)
         return cls(settings, vocabulary, *versions)
-
-    def _encoder(self, title: str, settings: TextSettings | None = None) -> Encoder:
-        table = None if self.settings.tokenizer == "byte" else self.vocabulary.table
-        return Encoder(settings or self.settings, table, title)
 
     @functools.cached_property
     def _spelling(self) -> Spelling:

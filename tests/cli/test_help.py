@@ -19,10 +19,12 @@ PROMISED = {
     "sample": "-m --model -n --n --sentences --count --separator --prompt --temperature --top-k --top-p "
     "--min-p --repetition-penalty --stop --allow-unk --seed --threads -q --format -o",
     "perplexity": "-m --model --reset --encoding --errors --format -o --threads -q",
+    "compare": "--text --reset --resamples --confidence --block --seed --encoding --errors --format -o --threads -q",
     "score": "-m --model --by --nbest --feature --encoding --errors --format -o --threads -q",
     "filter": "-m --model --max-perplexity --keep --encoding --errors -o --threads -q",
     "tokenize": "-m --model --tokenizer --sentence --ids --encoding --errors -o -q",
     "convert": "--tokenizer --sentence --threads -q",
+    "mix": "-o --output --tune --weights --cache --dynamic --encoding --errors --threads -q",
     "prune": "-o --output --threshold --ngrams --size --cutoffs --quantize --threads -q",
     "detokenize": "-m --model --tokenizer --sentence --ids -o -q",
     "next": "-m --model --top --format -o -q",
@@ -62,7 +64,7 @@ def test_a_flag_means_the_same_everywhere():
     for name, command in ALL.items():
         for p in options(command):
             for flag in p.opts:
-                if not (name in ("train", "prune") and flag in ("-o", "--output")):
+                if not (name in ("train", "prune", "mix") and flag in ("-o", "--output")):
                     meanings[flag].add((p.name, p.help, p.envvar, str(p.type)))
     assert {flag: m for flag, m in meanings.items() if len(m) > 1} == {}
 

@@ -1,0 +1,1 @@
+"""Models made of models: what they add to one is told in each file."""

@@ -1,0 +1,242 @@
+"""Linear mixtures: p(w | h) = sum over members m of weight_m p_m(w | h) (Jelinek and Mercer 1980)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from lmkit.errors import LmkitError, ModelError, OptionError
+from lmkit.mixture import members as stored
+from lmkit.mixture.vocabularies import Mapping, union
+from lmkit.mixture.wrapper import of_streams, some_streams
+from lmkit.model import BOS, UNK, LanguageModel, State
+from lmkit.text import TextLayer
+from lmkit.uniforms import Uniforms
+
+__all__ = ["LinearMixture", "check_weights"]
+
+TRIES = 16  # draws that meet a banned token before a whole row is computed
+ROUNDING = 1e-6  # by which the sum of weights may differ from one
+NOTHING = np.empty(0, np.int32)
+
+
+class LinearMixture(LanguageModel):
+    """Several models that share a text layer; each says with its weight what comes next.
+
+    Mixtures among the members are dissolved into theirs. The state is those of all members, one after another.
+
+    Parameters
+    ----------
+    members : list of LanguageModel
+    weights : sequence of float
+        They sum to one.
+    names : list of str, optional
+        Of the members, for messages.
+
+    Raises
+    ------
+    OptionError
+        The members see different tokens, or the weights are none.
+    """
+
+    family = "linear"
+
+    def __init__(self, members: list[LanguageModel], weights, names: list[str] | None = None):
+        names = names or [f"member {i + 1}" for i in range(len(members))]
+        check_weights(weights, len(members))
+        self.text = union([member.text for member in members], names)
+        self.members, self.weights = _dissolved(members, [w / math.fsum(weights) for w in weights], self.text)
+        self.mappings = [Mapping.between(self.text, member.text) for member in self.members]
+        self._meant = [
+            _inverse(mapping, m.vocabulary_size) for mapping, m in zip(self.mappings, self.members, strict=True)
+        ]
+        with np.errstate(divide="ignore"):
+            self._log_weights = np.log(self.weights)
+        self._cumulative = np.cumsum(self.weights)
+        starts = [member.begin(1) for member in self.members]
+        self._parts = [len(start) if isinstance(start, tuple) else None for start in starts]
+        self.metadata: dict = {}
+
+    @property
+    def remembers(self) -> bool:
+        return any(member.remembers for member in self.members)
+
+    @property
+    def threads(self) -> int:
+        """At most this many threads work for a member; the numbers are the same for every number of them."""
+        return max(getattr(member, "threads", 1) for member in self.members)
+
+    @threads.setter
+    def threads(self, threads: int) -> None:
+        for member in self.members:
+            if hasattr(member, "threads"):
+                member.threads = threads
+
+    def settings(self) -> dict:
+        listed = [{"family": m.family, "weight": round(w, 6)} for m, w in zip(self.members, self.weights, strict=True)]
+        return {**super().settings(), "members": listed}
+
+    def _split(self, state: State) -> list[State]:
+        parts, at = [], 0
+        for size in self._parts:
+            parts.append(state[at] if size is None else tuple(state[at : at + size]))
+            at += size or 1
+        return parts
+
+    @staticmethod
+    def _join(parts: list[State]) -> State:
+        return tuple(array for part in parts for array in (part if isinstance(part, tuple) else (part,)))
+
+    def begin(self, n: int = 1) -> State:
+        return self._join([member.begin(n) for member in self.members])
+
+    def log_probs(self, state: State) -> np.ndarray:
+        rows = None
+        for member, mapping, log_weight, part in zip(
+            self.members, self.mappings, self._log_weights, self._split(state), strict=True
+        ):
+            own = mapping.rows(member.log_probs(part)) + log_weight
+            rows = own if rows is None else np.logaddexp(rows, own)
+        return rows.astype(np.float32)
+
+    def advance(self, state: State, ids: np.ndarray) -> State:
+        parts = zip(self.members, self.mappings, self._split(state), strict=True)
+        return self._join([member.advance(part, mapping.ids[ids]) for member, mapping, part in parts])
+
+    def member_scores(self, state: State, ids: np.ndarray) -> tuple[np.ndarray, State]:
+        """Return log p_m of each token, (members, n, T), and the state after the last."""
+        scores, after = [], []
+        for member, mapping, part in zip(self.members, self.mappings, self._split(state), strict=True):
+            log_p, part = member.score(part, mapping.ids[ids])
+            scores.append(mapping.scores(log_p, ids))
+            after.append(part)
+        return np.stack(scores), self._join(after)
+
+    def score(self, state: State, ids: np.ndarray) -> tuple[np.ndarray, State]:
+        scores, after = self.member_scores(state, ids)
+        weighted = scores.astype(np.float64) + self._log_weights[:, None, None]
+        return np.logaddexp.reduce(weighted, axis=0).astype(np.float32), after
+
+    def draw(self, state: State, t: int, uniforms: Uniforms, banned: np.ndarray) -> tuple[np.ndarray, State]:
+        """Roll the weighted die: for each token first which member speaks, then that member's own."""
+        streams = len(uniforms.keys)
+        ids = np.empty((streams, t), np.int32)
+        forbidden = np.zeros(self.vocabulary_size, bool)
+        forbidden[banned] = forbidden[BOS] = True
+        for i in range(t):
+            ids[:, i] = self._draw_one(state, uniforms, forbidden)
+            state = self.advance(state, ids[:, i])
+        return ids, state
+
+    def _draw_one(self, state: State, uniforms: Uniforms, forbidden: np.ndarray) -> np.ndarray:
+        ids = np.full(len(uniforms.keys), -1, np.int32)
+        parts = self._split(state)
+        for _ in range(TRIES):
+            waiting = np.flatnonzero(ids < 0)
+            if not len(waiting):
+                return ids
+            with of_streams(uniforms, waiting) as dice:
+                speaks = np.searchsorted(self._cumulative, dice.floats() * self._cumulative[-1], side="right")
+            for m in np.unique(speaks).tolist():
+                chosen = waiting[speaks == m]
+                with of_streams(uniforms, chosen) as dice:
+                    own, _ = self.members[m].draw(some_streams(parts[m], chosen), 1, dice, NOTHING)
+                    ids[chosen] = self._token(m, own[:, 0], dice)
+            ids[forbidden[ids] & (ids >= 0)] = -1
+        waiting = np.flatnonzero(ids < 0)
+        with of_streams(uniforms, waiting) as dice:
+            ids[waiting] = self._from_rows(some_streams(state, waiting), dice, forbidden)
+        return ids
+
+    def _token(self, m: int, own: np.ndarray, dice: Uniforms) -> np.ndarray:
+        """Return the tokens that a member means; `<unk>` may be any of those that it lacks."""
+        mapping = self.mappings[m]
+        found = self._meant[m][own]
+        if len(mapping.unknown) > 1 and (own == UNK).any():
+            which = (dice.floats() * len(mapping.unknown)).astype(np.int64)
+            found = np.where(own == UNK, mapping.unknown[which], found)
+        return found
+
+    def _from_rows(self, state: State, dice: Uniforms, forbidden: np.ndarray) -> np.ndarray:
+        """Draw from whole rows; where nothing in one is allowed, shorter memories answer."""
+        ids = np.full(len(dice.keys), -1, np.int32)
+        context: State | None = state
+        while context is not None and (ids < 0).any():
+            rows = np.exp(self.log_probs(context).astype(np.float64))
+            rows[:, forbidden] = 0
+            cumulative = np.cumsum(rows, axis=1)
+            for i in np.flatnonzero((ids < 0) & (cumulative[:, -1] > 0)).tolist():
+                with of_streams(dice, [i]) as one:
+                    at = one.floats()[0] * cumulative[i, -1]
+                ids[i] = np.searchsorted(cumulative[i], at, side="right")
+            context = self.shorten(context)
+        if (ids < 0).any():
+            raise LmkitError("nothing can be drawn: no member knows a token but <unk>; --allow-unk lets it come")
+        return ids
+
+    def shorten(self, state: State) -> State | None:
+        parts = self._split(state)
+        shorter = [member.shorten(part) for member, part in zip(self.members, parts, strict=True)]
+        if all(part is None for part in shorter):
+            return None
+        return self._join([part if new is None else new for part, new in zip(parts, shorter, strict=True)])
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return the arrays of all members and of the common text layer, for the file."""
+        return {**self.text.tensors(), **stored.tensors(self.members)}
+
+    def config(self) -> dict:
+        """Return what besides the arrays makes the model, for its file."""
+        return {"weights": list(self.weights), "members": stored.entries(self.members)}
+
+    @classmethod
+    def from_file(cls, file) -> LinearMixture:
+        """Build the mixture over a file's memory-mapped tensors (`lmkit.storage.ModelFile`).
+
+        Raises
+        ------
+        ModelError
+            The file does not hold a whole mixture.
+        """
+        members = stored.read(file)
+        weights = file.metadata["config"].get("weights")
+        try:
+            mixture = cls(members, weights)
+        except OptionError as error:
+            raise ModelError(f"{file.name}: the mixture is damaged: {error}; make it anew") from None
+        mixture.metadata = file.metadata
+        return mixture
+
+
+def _inverse(mapping: Mapping, size: int) -> np.ndarray:
+    """Return the mixture's id of each of a member's tokens."""
+    inverse = np.zeros(size, np.int32)
+    known = np.setdiff1d(np.arange(len(mapping.ids)), mapping.unknown)
+    inverse[mapping.ids[known]] = known
+    return inverse
+
+
+def check_weights(weights, members: int) -> None:
+    """See that weights are a distribution over so many members.
+
+    Raises
+    ------
+    OptionError
+    """
+    listed = isinstance(weights, (list, tuple, np.ndarray)) and len(weights) == members
+    if not listed or not all(isinstance(w, (int, float)) and 0 <= w <= 1 for w in weights):
+        raise OptionError(f"weights are {weights!r}; expected {members} numbers from 0 to 1 that sum to one")
+    if abs(math.fsum(weights) - 1) > ROUNDING:
+        raise OptionError(f"weights sum to {math.fsum(weights):g}; they must sum to one")
+
+
+def _dissolved(members, weights, text: TextLayer) -> tuple[list[LanguageModel], tuple[float, ...]]:
+    """Put the members of mixtures in their places, if those know the same tokens: else their shares would change."""
+    found: list[tuple[LanguageModel, float]] = []
+    for member, weight in zip(members, weights, strict=True):
+        if isinstance(member, LinearMixture) and set(member.text.vocabulary.tokens()) == set(text.vocabulary.tokens()):
+            found += [(m, weight * w) for m, w in zip(member.members, member.weights, strict=True)]
+        else:
+            found.append((member, weight))
+    return [m for m, _ in found], tuple(w for _, w in found)

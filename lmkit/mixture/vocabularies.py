@@ -1,0 +1,97 @@
+"""Members that number their tokens each in its own way, made to speak of the same ones."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+
+from lmkit.errors import OptionError
+from lmkit.model import RESERVED, UNK
+from lmkit.text import TextLayer, Vocabulary
+
+__all__ = ["Mapping", "union"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Mapping:
+    """From the tokens of a mixture to those of a member.
+
+    Attributes
+    ----------
+    ids : ndarray of int32, shape (V,)
+        The member's id of each token; that of `<unk>` for the k tokens that it lacks.
+    unknown : ndarray of int32, shape (k + 1,)
+        `<unk>`, and the tokens that the member lacks: each has the share 1 / (k + 1) of its p(`<unk>`).
+    """
+
+    ids: np.ndarray
+    unknown: np.ndarray
+
+    @classmethod
+    def between(cls, text: TextLayer, member: TextLayer) -> Mapping:
+        """Return the mapping from one text layer's tokens to those of another."""
+        own = {token: i for i, token in enumerate(member.vocabulary.tokens())}
+        ids = np.array([own.get(token, UNK) for token in text.vocabulary.tokens()], np.int32)
+        return cls(ids, np.flatnonzero(ids == UNK).astype(np.int32))
+
+    @property
+    def log_share(self) -> float:
+        """log 1 / (k + 1)."""
+        return -math.log(len(self.unknown))
+
+    def rows(self, rows: np.ndarray) -> np.ndarray:
+        """Return rows of log p over the member's tokens as rows over those of the mixture."""
+        mapped = rows[:, self.ids]
+        mapped[:, self.unknown] += self.log_share
+        return mapped
+
+    def scores(self, log_p: np.ndarray, ids: np.ndarray) -> np.ndarray:
+        """Return log p of tokens of the mixture, from those of the member's tokens that stand for them."""
+        if len(self.unknown) == 1:
+            return log_p
+        lacking = np.zeros(len(self.ids), np.float32)
+        lacking[self.unknown] = self.log_share
+        return log_p + lacking[ids]
+
+
+def union(layers: list[TextLayer], names: list[str]) -> TextLayer:
+    """Return a text layer that has the tokens of all.
+
+    The tokenizers `byte` and `char` have no words that one lexicon could cut in another way, so that members may know
+    different tokens: what a member gives to an unknown character is shared out among those that it lacks.
+
+    Parameters
+    ----------
+    names : list of str
+        Of the models, for messages.
+
+    Raises
+    ------
+    OptionError
+        They cut texts into different tokens, or know different words.
+    """
+    first = layers[0]
+    for layer, name in zip(layers[1:], names[1:], strict=True):
+        for what in ("tokenizer", "sentence", "lowercase"):
+            here, there = getattr(layer.settings, what), getattr(first.settings, what)
+            if here != there:
+                raise OptionError(
+                    f"{name} was trained with --{what} {here}, {names[0]} with {there}: they see different tokens; "
+                    f"train both alike"
+                )
+    tokens = dict.fromkeys(first.vocabulary.tokens())
+    for layer, name in zip(layers[1:], names[1:], strict=True):
+        own = layer.vocabulary.tokens()
+        if first.settings.tokenizer not in ("byte", "char") and set(own) != set(tokens):
+            other = min(set(own) ^ set(tokens))
+            raise OptionError(
+                f"{name} and {names[0]} know different words, such as {other!r}, so that a mixture would be no "
+                f"distribution; train the second with --vocab {names[0]}"
+            )
+        tokens.update(dict.fromkeys(own))
+    listed = list(tokens)
+    same = listed == first.vocabulary.tokens()
+    vocabulary = first.vocabulary if same else Vocabulary.from_tokens(listed[len(RESERVED) :])
+    return TextLayer(first.settings, vocabulary, first.unicode_version, first.lowercase_version)
