@@ -55,7 +55,7 @@ class Wrapper(LanguageModel):
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return all arrays of the model, for its file."""
-        return {**self.own_tensors(), **members.tensors([self.base])}
+        return {**self.own_tensors(), **self.text.tensors(), **members.tensors([self.base])}
 
     @classmethod
     def from_file(cls, file) -> Wrapper:

@@ -214,7 +214,7 @@ def _section(reader: _Reader, n: int, count: int, words: TokenTable) -> Level:
     line = reader.next_line()
     if line != f"\\{n}-grams:":
         raise reader.error(rf"expected \{n}-grams:, found {_shown(line)}", reader.line - 1)
-    grams, log_ps, backoffs, total = [], [], [], 0
+    grams, log_ps, backoffs, total, begin = [], [], [], 0, reader.line
     while total <= count and reader.more():
         room = min(reader.size - reader.at, 4 * (count - total + 1)) // 4 + 1
         starts, lengths = np.empty((2, room * n), np.int64)
@@ -241,7 +241,9 @@ def _section(reader: _Reader, n: int, count: int, words: TokenTable) -> Level:
         )
     nothing = np.zeros((0, n), np.int32), *np.zeros((2, 0), np.float32)
     pieces = [np.concatenate([empty, *parts]) for empty, parts in zip(nothing, (grams, log_ps, backoffs), strict=True)]
-    return Level(*pieces, np.zeros(total, bool))
+    level = Level(*pieces, np.zeros(total, bool))
+    level.sort(reader.name, begin)
+    return level
 
 
 def _known(reader, ids, first, n, starts, lengths):
@@ -259,11 +261,6 @@ def _known(reader, ids, first, n, starts, lengths):
 def _all_words(reader: _Reader, level: Level, words: TokenTable) -> Level:
     """Return the unigrams in the order of their ids, with reserved tokens that are missing."""
     ids, size = level.grams[:, 0], words.size
-    twice = np.flatnonzero(np.bincount(ids, minlength=size) > 1)
-    if len(twice):
-        start, end = words.offsets[twice[0] : twice[0] + 2]
-        word = words.pool[start:end].tobytes().decode("utf-8", "replace")
-        raise ModelError(f"{reader.name}: the 1-gram {word[:40]!r} is there twice")
     if EOS not in ids:
         raise ModelError(f"{reader.name}: </s> is none of its 1-grams, so no sentence could end")
     log_p, backoffs = np.full(size, NOWHERE), np.zeros(size, np.float32)

@@ -45,14 +45,15 @@ class Level:
             np.concatenate([self.blank, np.ones(m, bool)]),
         )
 
-    def sort(self, name: str) -> None:
-        """Put the n-grams into the order of their words.
+    def sort(self, name: str, line: int | None = None) -> None:
+        """Put the n-grams into the order of their words; `line` is that of the first one in a file, for messages.
 
         Raises
         ------
         ModelError
             One is there twice.
         """
+        n = self.grams.shape[1]
         if kernels.climb(self.grams) == len(self.grams):
             return
         order = row_order(self.grams)
@@ -60,7 +61,8 @@ class Level:
             setattr(self, field.name, getattr(self, field.name).take(order, axis=0))
         twice = kernels.climb(self.grams)
         if twice < len(self.grams):
-            raise ModelError(f"{name}: a {self.grams.shape[1]}-gram is there twice: {self.grams[twice].tolist()}")
+            where = f"with the words {self.grams[twice].tolist()}" if line is None else f"in line {line + order[twice]}"
+            raise ModelError(f"{name}: the {n}-gram {where} is there twice")
 
 
 def row_order(grams: np.ndarray) -> np.ndarray:

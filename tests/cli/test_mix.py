@@ -40,6 +40,9 @@ def test_given_weights_and_caches(succeed, models):
     succeed("mix", "both.lmkit", "--cache", "unigram", "--tune", "tune", "-o", "cached.lmkit")
     found = json.loads(succeed("perplexity", "-m", "cached.lmkit", "tune", "--format", "json").out)
     assert found["unigram_cache_decay"] > 0 and found["reset"] == "file"
+    succeed("train", "--vocab", "cached.lmkit", "--smoothing", "witten-bell", "text", "-o", "2.lmkit")
+    succeed("mix", "2.lmkit", "both.lmkit", "--weights", "0.5,0.5", "-o", "more.lmkit")
+    assert len(json.loads(succeed("info", "-m", "more.lmkit", "--format", "json").out)["config"]["members"]) == 3
 
 
 def test_what_is_refused(run, models, tmp_path):

@@ -319,8 +319,8 @@ WRONG = {
     "positive": (SMALL.replace("-0.4\ta", "0.4\ta"), r"line 11: .*'0.4\\ta\\t-0.2' has a log-probability above 0"),
     "no number": (SMALL.replace("-0.4\ta", "nan\ta"), r"line 11: .*begins with no number"),
     "no weight": (SMALL.replace("a\t-0.2", "a\tNaN"), r"line 11: .*back-off weight that is no number"),
-    "twice": (SMALL.replace("-0.6\tb </s>", "-0.6\ta b"), r"a 2-gram is there twice"),
-    "a word twice": (SMALL.replace("-0.5\tb\t-0.1", "-0.5\ta"), r"the 1-gram 'a' is there twice"),
+    "twice": (SMALL.replace("-0.6\tb </s>", "-0.6\ta b"), r"the 2-gram in line 17 is there twice"),
+    "a word twice": (SMALL.replace("-0.5\tb\t-0.1", "-0.5\ta"), r"the 1-gram in line 12 is there twice"),
     "another order": (SMALL.replace("-0.1\t<s> a b", "-0.1\ta b"), r"line 20: '-0.1\\ta b' is no 3-gram"),
     "its weight as a word": (
         SMALL.replace("-0.1\t<s> a b", "-0.1\ta b\t-0.2"),

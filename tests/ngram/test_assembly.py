@@ -67,7 +67,9 @@ def test_n_grams_in_any_order_become_a_trie(order, share, threads):
 def test_an_n_gram_that_is_there_twice_is_named():
     levels, _ = some_levels(np.random.default_rng(0), 3, 0.2)
     levels[2].grams[17] = levels[2].grams[3]
-    with pytest.raises(ModelError, match=re.escape(f"a model: a 3-gram is there twice: {levels[2].grams[3].tolist()}")):
+    with pytest.raises(
+        ModelError, match=re.escape(f"a model: the 3-gram with the words {levels[2].grams[3].tolist()} is there twice")
+    ):
         assemble(levels, "a model")
 
 
