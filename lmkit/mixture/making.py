@@ -38,6 +38,11 @@ def made(
     OptionError, CorpusError
     """
     _check(models, texts, weights, cache, dynamic)
+    for model, name in zip(models, names, strict=True):
+        if model.settings().get("smoothing") == "stupid-backoff":
+            raise OptionError(
+                f"{name} gives scores, no probabilities (stupid back-off): it cannot be mixed; train another"
+            )
     record: dict[str, Any] = {"mixed": names}
     mixed, ids = models[0], None
     if len(models) > 1:

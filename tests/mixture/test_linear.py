@@ -249,6 +249,13 @@ def test_options_that_make_no_sense(options, said):
         lmkit.mix([chars(FIRST), chars(SECOND)], **options)
 
 
+def test_scores_are_no_probabilities():
+    scores = lmkit.train(("t", FIRST.encode()), tokenizer="char", smoothing="stupid-backoff")
+    for models, options in (([chars(FIRST), scores], {}), ([scores], {"cache": "unigram"})):
+        with pytest.raises(OptionError, match="model 2 gives scores" if len(models) == 2 else "model 1 gives scores"):
+            lmkit.mix(models, tune=("t", b"abba\n"), **options)
+
+
 def test_one_model_alone_and_none():
     with pytest.raises(OptionError, match="no mixture"):
         lmkit.mix([chars(FIRST)], weights=[1])
