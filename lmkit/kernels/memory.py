@@ -5,7 +5,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-__all__ = ["atomic_increment", "load64", "ones", "prefetch", "store64", "trailing_zeros"]
+__all__ = ["atomic_increment", "load64", "ones", "pointer", "prefetch", "store64", "trailing_zeros"]
 
 
 def _address(context, builder, array_type, array, index):
@@ -82,3 +82,16 @@ def trailing_zeros(typingctx, word):
         return builder.cttz(args[0], ir.IntType(1)(0))
 
     return types.uint64(types.uint64), codegen
+
+
+@intrinsic
+def pointer(typingctx, address):
+    """Turn an address into a pointer, for `numba.carray`: so a kernel reads arrays whose number it does not know.
+
+    Whoever passes an address keeps its array alive until the kernel is done.
+    """
+
+    def codegen(context, builder, signature, args):
+        return builder.inttoptr(args[0], context.get_value_type(types.voidptr))
+
+    return types.voidptr(types.int64), codegen

@@ -6,7 +6,7 @@ suffix links takes at most `order` steps.
 
 import numpy as np
 
-from lmkit.kernels import helper, kernel
+from lmkit.kernels import kernel
 from lmkit.kernels.ngram_walk import (
     DIRECT,
     ask_context,
@@ -17,6 +17,8 @@ from lmkit.kernels.ngram_walk import (
     narrow,
     node_with_children,
     record,
+    state_after,
+    state_of,
 )
 
 __all__ = ["advance", "count_rows", "log_prob_rows", "matches", "score_pieces"]
@@ -25,36 +27,11 @@ BOS, EOS = 1, 2  # as in lmkit.model; a test compares them
 _LANES = 20  # pieces that are scored in turns: while one waits for memory, the others work
 
 
-@helper
-def _state_of(nodes, leaves, child):
-    """Return the state in which the prediction after this n-gram is made."""
-    internal = nodes.shape[0] - 1
-    if child < internal:
-        return node_with_children(nodes, child)
-    return node_with_children(nodes, leaves[child - internal, 1])
-
-
 @kernel
 def advance(nodes, leaves, order, vocabulary_size, begin_state, states, ids, after):
     """Write the states after one more token a stream."""
     for i in range(states.size):
-        word = np.int64(ids[i])
-        if word < 0 or word >= vocabulary_size:
-            word = 0
-        if word == EOS:
-            after[i] = begin_state
-            continue
-        c = min(np.int64(states[i]), nodes.shape[0] - 2)
-        child = np.int64(0)
-        for _ in range(order):
-            if c == 0:
-                break
-            low, high = children(nodes, leaves, c)
-            child = find_child(nodes, leaves, low, high, word)
-            if child:
-                break
-            c = min(np.int64(nodes[c, 1]), nodes.shape[0] - 2)
-        after[i] = _state_of(nodes, leaves, child if child else 1 + word)
+        after[i] = state_after(nodes, leaves, order, vocabulary_size, begin_state, states[i], np.int64(ids[i]))
 
 
 @kernel
@@ -84,7 +61,7 @@ def matches(nodes, leaves, order, vocabulary_size, begin_state, blank, ids, foun
             state = min(np.int64(nodes[state, 1]), internal - 1)
         found[i] = found[i] if found[i] else 1 + word
         longest = longest if longest else found[i]
-        state = np.int64(begin_state) if word == EOS else _state_of(nodes, leaves, longest)
+        state = np.int64(begin_state) if word == EOS else state_of(nodes, leaves, longest)
 
 
 @kernel

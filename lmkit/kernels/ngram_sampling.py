@@ -18,7 +18,7 @@ from lmkit.kernels.ngram_walk import (
 )
 from lmkit.kernels.random import random_bits
 
-__all__ = ["draw", "draw_backing_off"]
+__all__ = ["draw", "draw_backing_off", "speak"]
 
 BOS, EOS = 1, 2  # as in lmkit.model; a test compares them
 _LANES = 24  # streams that are drawn in turns: while one waits for memory, the others work
@@ -204,6 +204,38 @@ def draw(
                 phase[lane] = _OPEN
                 ask_context(nodes, state)
                 lane += 1
+
+
+@helper
+def speak(nodes, leaves, alias, order, uniform_tail, state, key, counters, stream):
+    """Return one token, drawn as `draw` does, with the same numbers: for who has few streams, or other work between."""
+    v, last = alias.shape[0], nodes.shape[0] - 2
+    c = min(np.int64(state), last)
+    for _ in range(order + 1):
+        if c == 0:
+            break
+        low, high = children(nodes, leaves, c)
+        if low < high:
+            counters[stream] += np.uint64(1)
+            bits = random_bits(key, counters[stream])
+            roll = np.int64(bits >> np.uint64(32))
+            if roll < (1.0 - math.exp(nodes.view(np.float32)[c, 5])) * 4294967296.0:
+                while high - low > DIRECT:
+                    low, high = narrow(nodes, leaves, 3, roll + 1, low, high)
+                at = min(first_child(nodes, leaves, 3, roll + 1, low, high), high - 1)
+                return min(record(nodes, leaves, at, 0), v - 1)
+            if uniform_tail:
+                w = np.int64(((bits & np.uint64(0xFFFFFFFF)) * np.uint64(v - 1)) >> np.uint64(32))
+                return w + 1 if w >= BOS else w
+        c = min(np.int64(nodes[c, 1]), last)
+    counters[stream] += np.uint64(1)
+    bits = random_bits(key, counters[stream])
+    column = np.int64(((bits >> np.uint64(32)) * np.uint64(v)) >> np.uint64(32))
+    return (
+        column
+        if (bits & np.uint64(0xFFFFFFFF)) < np.uint64(alias[column, 0])
+        else min(np.int64(alias[column, 1]), v - 1)
+    )
 
 
 @kernel

@@ -17,7 +17,11 @@ __all__ = [
     "narrow",
     "node_with_children",
     "record",
+    "state_after",
+    "state_of",
 ]
+
+EOS = 2  # as in lmkit.model; a test compares them
 
 DIRECT = 16  # so few neighbours are read one by one: they share pages, and what costs is to find a page
 
@@ -122,3 +126,32 @@ def first_child(nodes, leaves, column, target, low, high):
     while low < high and record(nodes, leaves, low, column) < target:
         low += 1
     return low
+
+
+@helper
+def state_of(nodes, leaves, child):
+    """Return the state in which the prediction after this n-gram is made."""
+    internal = nodes.shape[0] - 1
+    if child < internal:
+        return node_with_children(nodes, child)
+    return node_with_children(nodes, leaves[child - internal, 1])
+
+
+@helper
+def state_after(nodes, leaves, order, vocabulary_size, begin_state, state, word):
+    """Return the state after a word, any number: the longest context that ends with it."""
+    if word < 0 or word >= vocabulary_size:
+        word = np.int64(0)
+    if word == EOS:
+        return np.int64(begin_state)
+    c = min(np.int64(state), nodes.shape[0] - 2)
+    child = np.int64(0)
+    for _ in range(order):
+        if c == 0:
+            break
+        low, high = children(nodes, leaves, c)
+        child = find_child(nodes, leaves, low, high, word)
+        if child:
+            break
+        c = min(np.int64(nodes[c, 1]), nodes.shape[0] - 2)
+    return np.int64(state_of(nodes, leaves, child if child else 1 + word))

@@ -52,68 +52,98 @@ def draw(ids, state, feed, cell, weights, hidden, layers, outputs, width, banned
         What logits are multiplied by: one over the temperature. 1 where there are clusters, which have no other exact
         way.
     """
-    _, count, _, streams, padded = state.shape
+    streams = ids.shape[0]
+    z, a, fed, logits, projected = work(state, feed, cell, weights, outputs)
+    top = state.shape[1] - 1
+    for t in range(ids.shape[1]):
+        now = t % 2
+        head_logits(logits, state[now, top, 0], weights, hidden, outputs, width)
+        for i in range(streams):
+            ids[i, t] = roll_of(
+                logits, i, state[now, top, 0], i, projected, weights, hidden, outputs, width, banned, keys[i], counters,
+                i, sharpness,
+            )  # fmt: skip
+        for i in range(streams):
+            if ids[i, t] == NOBODY:
+                ids[i, t:] = NOBODY
+                return
+        step(state, now, ids[:, t].copy(), feed, cell, weights, hidden, layers, width, z, a, fed)
+
+
+@kernel
+def work(state, feed, cell, weights, outputs):
+    """Return what `step`, `head_logits` and `roll_of` write their intermediate numbers to."""
+    streams, padded = state.shape[3], state.shape[4]
     gates = 1 if cell == ELMAN else 3 if cell == GRU else 4
     z = np.empty((streams, gates * padded), weights.dtype)
     a = np.empty((streams, padded), weights.dtype)
     fed = np.empty((streams, feed.shape[1]), weights.dtype)
     logits = np.empty((streams, outputs[:, 1].max()), weights.dtype)
     projected = np.empty((1, max(1, outputs[:, 6].max())), weights.dtype)
-    nothing = np.zeros(feed.shape[1], weights.dtype)
-    nobody = np.empty(0, np.int32)
-    for t in range(ids.shape[1]):
-        now, after = t % 2, (t + 1) % 2
-        top = state[now, count - 1, 0]
-        head_columns, w, bias, entries = outputs[0, 1], outputs[0, 3], outputs[0, 4], outputs[0, 7]
-        for i in range(streams):
-            copy(logits[i, :head_columns], weights[bias : bias + head_columns])
-        panels = weights[w : w + head_columns * hidden].reshape(head_columns // width, hidden, width)
-        multiply(logits[:, :head_columns], top[:, :hidden], panels)
-        for i in range(streams):
-            token = roll(logits[i, :entries], banned, keys[i], counters, i, sharpness)
-            if token >= outputs[0, 0]:  # an entry of the head that stands for a cluster
-                first, columns, depth, w, bias, projection, size, inside = outputs[token - outputs[0, 0] + 1]
-                projected[:] = 0
-                panels = weights[projection : projection + size * hidden].reshape(size // width, hidden, width)
-                multiply(projected[:, :size], top[i : i + 1, :hidden], panels)
-                copy(logits[i, :columns], weights[bias : bias + columns])
-                panels = weights[w : w + columns * depth].reshape(columns // width, depth, width)
-                multiply(logits[i : i + 1, :columns], projected[:, :depth], panels)
-                token = roll(logits[i, :inside], nobody, keys[i], counters, i, sharpness)
-                token = token if token == NOBODY else first + token
-            ids[i, t] = token
-        for i in range(streams):
-            if ids[i, t] == NOBODY:
-                ids[i, t:] = NOBODY
-                return
-        drawn = ids[:, t].copy()
-        for layer in range(count):
-            depth, w_x, w_h, bias, own_bias = layers[layer]
-            if depth == 0:
-                gather_rows(z, feed, weights[bias : bias + z.shape[1]], drawn)
+    return z, a, fed, logits, projected
+
+
+@routine
+def head_logits(logits, top, weights, hidden, outputs, width):
+    """Write the logits of the head for each row of hidden vectors, top (rows, P)."""
+    columns, w, bias = outputs[0, 1], outputs[0, 3], outputs[0, 4]
+    repeat_row(logits[: len(top), :columns], weights[bias : bias + columns])
+    panels = weights[w : w + columns * hidden].reshape(columns // width, hidden, width)
+    multiply(logits[: len(top), :columns], top[:, :hidden], panels)
+
+
+@routine
+def roll_of(
+    logits, row, top, top_row, projected, weights, hidden, outputs, width, banned, key, counters, stream, sharpness
+):  # fmt: skip
+    """Return a token drawn from a row of the head's logits, and where that names a cluster, from the cluster's."""
+    token = roll(logits[row, : outputs[0, 7]], banned, key, counters, stream, sharpness)
+    if token >= outputs[0, 0]:
+        first, columns, depth, w, bias, projection, size, inside = outputs[token - outputs[0, 0] + 1]
+        projected[:] = 0
+        panels = weights[projection : projection + size * hidden].reshape(size // width, hidden, width)
+        multiply(projected[:, :size], top[top_row : top_row + 1, :hidden], panels)
+        copy(logits[row, :columns], weights[bias : bias + columns])
+        panels = weights[w : w + columns * depth].reshape(columns // width, depth, width)
+        multiply(logits[row : row + 1, :columns], projected[:, :depth], panels)
+        token = roll(logits[row, :inside], banned[:0], key, counters, stream, sharpness)
+        token = token if token == NOBODY else first + token
+    return token
+
+
+@routine
+def step(state, now, drawn, feed, cell, weights, hidden, layers, width, z, a, fed):
+    """Feed the network a token for each stream: from state[now] to state[1 - now]."""
+    after, padded = 1 - now, state.shape[4]
+    for layer in range(state.shape[1]):
+        depth, w_x, w_h, bias, own_bias = layers[layer]
+        if depth == 0:
+            gather_rows(z, feed, weights[bias : bias + z.shape[1]], drawn)
+        else:
+            repeat_row(z, weights[bias : bias + z.shape[1]])
+            dense = weights[w_x : w_x + depth * z.shape[1]].reshape(z.shape[1] // width, depth, width)
+            if layer == 0:
+                for i in range(len(drawn)):
+                    copy(fed[i], feed[drawn[i]])
+                multiply(z[:, :], fed[:, :depth], dense)
             else:
-                if layer == 0:
-                    gather_rows(fed, feed, nothing, drawn)
-                repeat_row(z, weights[bias : bias + z.shape[1]])
-                dense = weights[w_x : w_x + depth * z.shape[1]].reshape(z.shape[1] // width, depth, width)
-                x = fed[:, :depth] if layer == 0 else state[after, layer - 1, 0][:, :depth]
-                multiply(z[:, :], x, dense)
-            recurrent = weights[w_h : w_h + hidden * z.shape[1]].reshape(z.shape[1] // width, hidden, width)
-            h, h_after = state[now, layer, 0], state[after, layer, 0]
-            if cell == GRU:
-                gates_end = 2 * padded // width
-                repeat_row(a, weights[own_bias : own_bias + padded])
-                multiply(z[:, : 2 * padded], h[:, :hidden], recurrent[:gates_end])
-                multiply(a[:, :], h[:, :hidden], recurrent[gates_end:])
+                multiply(z[:, :], state[after, layer - 1, 0][:, :depth], dense)
+        recurrent = weights[w_h : w_h + hidden * z.shape[1]].reshape(z.shape[1] // width, hidden, width)
+        h, h_after = state[now, layer, 0], state[after, layer, 0]
+        if cell == GRU:
+            gates_end = 2 * padded // width
+            repeat_row(a, weights[own_bias : own_bias + padded])
+            multiply(z[:, : 2 * padded], h[:, :hidden], recurrent[:gates_end])
+            multiply(a[:, :], h[:, :hidden], recurrent[gates_end:])
+        else:
+            multiply(z[:, :], h[:, :hidden], recurrent)
+        for i in range(len(drawn)):
+            if cell == LSTM:
+                lstm_cell(h_after[i], state[after, layer, 1, i], z[i], state[now, layer, 1, i])
+            elif cell == GRU:
+                gru_cell(h_after[i], z[i], a[i], h[i])
             else:
-                multiply(z[:, :], h[:, :hidden], recurrent)
-            for i in range(streams):
-                if cell == LSTM:
-                    lstm_cell(h_after[i], state[after, layer, 1, i], z[i], state[now, layer, 1, i])
-                elif cell == GRU:
-                    gru_cell(h_after[i], z[i], a[i], h[i])
-                else:
-                    tanh_to(h_after[i], z[i])
+                tanh_to(h_after[i], z[i])
 
 
 @routine

@@ -8,10 +8,13 @@ import numpy as np
 
 from lmkit.errors import LmkitError, ModelError, OptionError
 from lmkit.mixture import members as stored
+from lmkit.mixture.drawing import STUCK, Drawer
 from lmkit.mixture.vocabularies import Mapping, union
 from lmkit.mixture.wrapper import of_streams, some_streams
 from lmkit.model import BOS, UNK, LanguageModel, State
+from lmkit.rnn.model import COMPANY
 from lmkit.text import TextLayer
+from lmkit.threads import in_threads
 from lmkit.uniforms import Uniforms
 
 __all__ = ["LinearMixture", "check_weights"]
@@ -48,13 +51,12 @@ class LinearMixture(LanguageModel):
         self.text = union([member.text for member in members], names)
         self.members, self.weights = _dissolved(members, [w / math.fsum(weights) for w in weights], self.text)
         self.mappings = [Mapping.between(self.text, member.text) for member in self.members]
-        self._meant = [
-            _inverse(mapping, m.vocabulary_size) for mapping, m in zip(self.mappings, self.members, strict=True)
-        ]
+        self._meant = [mapping.meant(m.vocabulary_size) for mapping, m in zip(self.mappings, self.members, strict=True)]
         with np.errstate(divide="ignore"):
             self._log_weights = np.log(self.weights)
         self._cumulative = np.cumsum(self.weights)
         starts = [member.begin(1) for member in self.members]
+        self._drawer = None  # made when it is needed
         self._parts = [len(start) if isinstance(start, tuple) else None for start in starts]
         self.metadata: dict = {}
 
@@ -122,12 +124,37 @@ class LinearMixture(LanguageModel):
         """Roll the weighted die: for each token first which member speaks, then that member's own."""
         streams = len(uniforms.keys)
         ids = np.empty((streams, t), np.int32)
-        forbidden = np.zeros(self.vocabulary_size, bool)
-        forbidden[banned] = forbidden[BOS] = True
-        for i in range(t):
+        forbidden = np.zeros(self.vocabulary_size, np.uint8)
+        forbidden[banned] = forbidden[BOS] = 1
+        if not Drawer.serves(self.members):
+            return ids, self._draw_in_steps(state, ids, uniforms, forbidden)
+        if self._drawer is None:
+            self._drawer = Drawer(self.members, self.mappings, self._cumulative)
+        pieces = np.array_split(np.arange(streams), max(1, min(self.threads, streams // COMPANY)))
+        jobs = [(some_streams(state, p), ids[p[0] : p[-1] + 1], uniforms, p, forbidden) for p in pieces if p.size]
+        after = in_threads(self.threads, self._draw_piece, jobs)
+        return ids, tuple(np.concatenate(arrays) for arrays in zip(*after, strict=True)) if after else state
+
+    def _draw_piece(self, state, ids, uniforms, rows, forbidden):
+        """Let the kernel draw for some streams, and help it where it meets forbidden tokens again and again."""
+        end, parts = 0, self._split(state)
+        with of_streams(uniforms, rows) as dice:
+            while end < ids.shape[1]:
+                end, parts = self._drawer.draw(parts, end, ids, dice, forbidden)
+                if end < ids.shape[1]:
+                    stuck = np.flatnonzero(ids[:, end] == STUCK)
+                    here = self._join(parts)
+                    with of_streams(dice, stuck) as some:
+                        ids[stuck, end] = self._from_rows(some_streams(here, stuck), some, forbidden)
+                    parts, end = self._split(self.advance(here, ids[:, end])), end + 1
+        return self._join(parts)
+
+    def _draw_in_steps(self, state, ids, uniforms, forbidden):
+        """Draw token by token from members of any kind."""
+        for i in range(ids.shape[1]):
             ids[:, i] = self._draw_one(state, uniforms, forbidden)
             state = self.advance(state, ids[:, i])
-        return ids, state
+        return state
 
     def _draw_one(self, state: State, uniforms: Uniforms, forbidden: np.ndarray) -> np.ndarray:
         ids = np.full(len(uniforms.keys), -1, np.int32)
@@ -143,7 +170,7 @@ class LinearMixture(LanguageModel):
                 with of_streams(uniforms, chosen) as dice:
                     own, _ = self.members[m].draw(some_streams(parts[m], chosen), 1, dice, NOTHING)
                     ids[chosen] = self._token(m, own[:, 0], dice)
-            ids[forbidden[ids] & (ids >= 0)] = -1
+            ids[(ids >= 0) & (forbidden[ids] != 0)] = -1
         waiting = np.flatnonzero(ids < 0)
         with of_streams(uniforms, waiting) as dice:
             ids[waiting] = self._from_rows(some_streams(state, waiting), dice, forbidden)
@@ -153,9 +180,10 @@ class LinearMixture(LanguageModel):
         """Return the tokens that a member means; `<unk>` may be any of those that it lacks."""
         mapping = self.mappings[m]
         found = self._meant[m][own]
-        if len(mapping.unknown) > 1 and (own == UNK).any():
-            which = (dice.floats() * len(mapping.unknown)).astype(np.int64)
-            found = np.where(own == UNK, mapping.unknown[which], found)
+        unknown = np.flatnonzero(own == UNK)
+        if len(mapping.unknown) > 1 and len(unknown):
+            with of_streams(dice, unknown) as some:
+                found[unknown] = mapping.unknown[(some.floats() * len(mapping.unknown)).astype(np.int64)]
         return found
 
     def _from_rows(self, state: State, dice: Uniforms, forbidden: np.ndarray) -> np.ndarray:
@@ -164,7 +192,7 @@ class LinearMixture(LanguageModel):
         context: State | None = state
         while context is not None and (ids < 0).any():
             rows = np.exp(self.log_probs(context).astype(np.float64))
-            rows[:, forbidden] = 0
+            rows[:, forbidden != 0] = 0
             cumulative = np.cumsum(rows, axis=1)
             for i in np.flatnonzero((ids < 0) & (cumulative[:, -1] > 0)).tolist():
                 with of_streams(dice, [i]) as one:
@@ -207,14 +235,6 @@ class LinearMixture(LanguageModel):
             raise ModelError(f"{file.name}: the mixture is damaged: {error}; make it anew") from None
         mixture.metadata = file.metadata
         return mixture
-
-
-def _inverse(mapping: Mapping, size: int) -> np.ndarray:
-    """Return the mixture's id of each of a member's tokens."""
-    inverse = np.zeros(size, np.int32)
-    known = np.setdiff1d(np.arange(len(mapping.ids)), mapping.unknown)
-    inverse[mapping.ids[known]] = known
-    return inverse
 
 
 def check_weights(weights, members: int) -> None:

@@ -41,6 +41,13 @@ class Mapping:
         """log 1 / (k + 1)."""
         return -math.log(len(self.unknown))
 
+    def meant(self, size: int) -> np.ndarray:
+        """Return the mixture's token that each of the member's `size` ids means; `<unk>` where it lacks several."""
+        meant = np.zeros(size, np.int32)
+        known = np.setdiff1d(np.arange(len(self.ids)), self.unknown)
+        meant[self.ids[known]] = known
+        return meant
+
     def rows(self, rows: np.ndarray) -> np.ndarray:
         """Return rows of log p over the member's tokens as rows over those of the mixture."""
         mapped = rows[:, self.ids]

@@ -43,6 +43,8 @@ class NGramModel(LanguageModel):
         Order, smoothing and what else shaped the numbers.
     blanks : ndarray of uint32
         Nodes that are there only because longer n-grams begin with them: what they predict is what backing off gives.
+    interpolates : bool
+        Whether contexts mix what followed them with what a shorter one says; if not, they back off to it.
     spreads : bool
         Whether contexts give what they leave to all words equally, not as a shorter context says.
     threads : int
@@ -70,7 +72,7 @@ class NGramModel(LanguageModel):
         spread = options["smoothing"] == "add-k" and interpolates
         self._uniform = -math.log(self.vocabulary_size - 1) if spread else math.nan
         self.spreads = spread
-        self._backs_off = not interpolates
+        self.interpolates = interpolates
         self._scores = options["smoothing"] == "stupid-backoff"
 
     @property
@@ -142,8 +144,8 @@ class NGramModel(LanguageModel):
         for p in parts:
             s = slice(p[0], p[-1] + 1)
             own = (forbidden, uniforms.keys[s], uniforms.counters[s], state[s], t, ids[s], done[s], after[s])
-            jobs.append((*shared, *own, levels[s]) if self._backs_off else (*shared, self.spreads, *own))
-        kernel = ngram_sampling.draw_backing_off if self._backs_off else ngram_sampling.draw
+            jobs.append((*shared, self.spreads, *own) if self.interpolates else (*shared, *own, levels[s]))
+        kernel = ngram_sampling.draw if self.interpolates else ngram_sampling.draw_backing_off
         in_threads(self.threads, kernel, jobs)
         state[:] = after
 

@@ -18,7 +18,7 @@ from lmkit.text import TextLayer
 from lmkit.threads import available, in_threads
 from lmkit.uniforms import Uniforms
 
-__all__ = ["RNNModel"]
+__all__ = ["COMPANY", "NO_NUMBER", "RNNModel", "for_sampling", "from_sampling"]
 
 ROWS = 4096  # steps times streams that are scored at once
 COMPANY = 12  # streams a thread draws at least: they share each pass over the weights
@@ -52,7 +52,7 @@ class RNNModel(LanguageModel):
         self.network = Network(shape, flat)
         self.network.pack()
         self.threads = available()
-        self._plan: _Plan | None = None
+        self._plan: SamplingPlan | None = None
 
     @property
     def flat(self) -> np.ndarray:
@@ -166,12 +166,17 @@ class RNNModel(LanguageModel):
             return self._draw_from_rows(state, t, uniforms, banned)
         ids = np.empty((streams, t), np.int32)
         parts = np.array_split(np.arange(streams), max(1, min(self.threads, streams // COMPANY)))
-        self._plan = self._plan or _Plan(self.network)
-        jobs = [(self._plan, state, ids, banned, uniforms, temperature, p[0], p[-1] + 1) for p in parts if p.size]
+        plan = self.plan()
+        jobs = [(plan, state, ids, banned, uniforms, temperature, p[0], p[-1] + 1) for p in parts if p.size]
         states = in_threads(self.threads, _draw_part, jobs)
         if (ids < 0).any():
             raise LmkitError(NO_NUMBER)
         return ids, np.concatenate(states) if states else state.copy()
+
+    def plan(self) -> SamplingPlan:
+        """Return the network as sampling kernels read it."""
+        self._plan = self._plan or SamplingPlan(self.network)
+        return self._plan
 
     def _draw_from_rows(self, state, t, uniforms, banned):
         """Draw with bans inside the clusters of a factorised softmax, from whole rows."""
@@ -259,13 +264,19 @@ def _fit(cutoffs: list, vocabulary: int) -> bool:
     return not cutoffs or (numbers and all(a < b for a, b in itertools.pairwise([3, *cutoffs, vocabulary])))
 
 
-class _Plan:
-    """A network as the sampling kernel reads it: packed weights in one array, and where each lies."""
+class SamplingPlan:
+    """A network as sampling kernels read it: packed weights in one array, and where each lies.
+
+    Attributes
+    ----------
+    arguments : tuple
+        Of `recurrent_sampling.draw` from `feed` to `width`.
+    """
 
     def __init__(self, network: Network):
         self.pieces: list[np.ndarray] = []
         self.size = 0
-        self.network, shape = network, network.shape
+        shape = network.shape
         gru = shape.arch == "gru"
         self.layers = np.zeros((shape.layers, 5), np.int64)
         for row, cell in zip(self.layers, network.cells, strict=True):
@@ -284,11 +295,12 @@ class _Plan:
                 output.ends[k] if k else output.ends[1], softmax.columns, softmax.depth, self._place(softmax.w),
                 self._place(softmax.shut), self._place(panels), len(panels) * network.width, softmax.size,
             )  # fmt: skip
-        self.weights = np.concatenate(self.pieces)
-        self.feed = network.view("embedding" if shape.embedding else "layer0.input")
-        self.cell = {
+        feed = network.view("embedding" if shape.embedding else "layer0.input")
+        cell = {
             "elman": recurrent_sampling.ELMAN, "gru": recurrent_sampling.GRU, "lstm": recurrent_sampling.LSTM
         }[shape.arch]  # fmt: skip
+        weights = np.concatenate(self.pieces)
+        self.arguments = (feed, cell, weights, shape.hidden, self.layers, self.outputs, network.width)
         del self.pieces
 
     def _place(self, array: np.ndarray) -> int:
@@ -297,13 +309,22 @@ class _Plan:
         return self.size - array.size
 
 
-def _draw_part(plan: _Plan, state, ids, banned, uniforms, temperature, first, last) -> np.ndarray:
+def for_sampling(state: np.ndarray) -> np.ndarray:
+    """Return a state as sampling kernels take it: (2, layers, parts, n, P), of which the first half is filled."""
+    arranged = np.empty((2, *state.shape[1:3], len(state), state.shape[3]), np.float32)
+    arranged[0] = state.transpose(1, 2, 0, 3)
+    return arranged
+
+
+def from_sampling(arranged: np.ndarray, steps: int) -> np.ndarray:
+    """Return the state that a sampling kernel leaves after so many steps."""
+    return np.ascontiguousarray(arranged[steps % 2].transpose(2, 0, 1, 3))
+
+
+def _draw_part(plan: SamplingPlan, state, ids, banned, uniforms, temperature, first, last) -> np.ndarray:
     """Draw for the streams `first` to `last`: write to ids, move the counters, return the states."""
-    network, t = plan.network, ids.shape[1]
-    part = np.empty((2, *state.shape[1:3], last - first, state.shape[3]), np.float32)
-    part[0] = state[first:last].transpose(1, 2, 0, 3)
+    arranged, s = for_sampling(state[first:last]), slice(first, last)
     recurrent_sampling.draw(
-        ids[first:last], part, plan.feed, plan.cell, plan.weights, network.shape.hidden, plan.layers, plan.outputs,
-        network.width, banned, uniforms.keys[first:last], uniforms.counters[first:last], np.float32(1 / temperature),
-    )  # fmt: skip
-    return np.ascontiguousarray(part[t % 2].transpose(2, 0, 1, 3))
+        ids[s], arranged, *plan.arguments, banned, uniforms.keys[s], uniforms.counters[s], np.float32(1 / temperature)
+    )
+    return from_sampling(arranged, ids.shape[1])

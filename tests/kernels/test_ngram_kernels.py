@@ -209,11 +209,11 @@ def test_children_never_leave_their_level(begin, end):
 
 KERNELS_WITH_IDS = [
     "ngram_counts", "ngram_estimation", "ngram_external", "ngram_packed_query", "ngram_pruning",
-    "ngram_query", "ngram_sampling",
+    "ngram_query", "ngram_sampling", "ngram_walk",
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", KERNELS_WITH_IDS)
 def test_kernels_mean_the_same_ids_as_the_contract(name):
     module = importlib.import_module(f"lmkit.kernels.{name}")
-    assert (module.BOS, getattr(module, "EOS", EOS)) == (BOS, EOS)
+    assert (getattr(module, "BOS", BOS), getattr(module, "EOS", EOS)) == (BOS, EOS)

@@ -8,6 +8,8 @@ from test_contract import ngram, recurrent
 import lmkit
 from lmkit import storage
 from lmkit.errors import CorpusError, LmkitError, LmkitWarning, ModelError, OptionError
+from lmkit.kernels import mixture_sampling
+from lmkit.mixture.drawing import Drawer
 from lmkit.mixture.linear import LinearMixture
 from lmkit.mixture.vocabularies import union
 from lmkit.mixture.weights import fit_weights
@@ -104,6 +106,48 @@ def test_draws_are_those_of_the_rows_whatever_is_banned():
             many = tuple(np.repeat(part, n, axis=0) for part in parts(state))
             drawn, _ = mixture.draw(many, 1, uniforms(n, seed=3), np.array(banned, np.int32))
             assert chi_square_is_fine(drawn[:, 0], row / row.sum())
+
+
+BY_KERNEL = {
+    "n-grams": lambda: [ngram(3, discount_fallback=FALLBACK), ngram(2, smoothing="add-k"), ngram(1, smoothing="mle")],
+    "an n-gram and a network": lambda: [ngram(2, smoothing="add-k"), recurrent("lstm", 2, "fedcba")],
+    "a network and n-grams": lambda: [
+        recurrent("gru", 1, "abcdef", embedding=7), ngram(3, discount_fallback=FALLBACK), ngram(2, smoothing="mle"),
+    ],
+    "characters": lambda: of_chars().members,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BY_KERNEL)
+def test_the_kernel_draws_what_members_draw_step_by_step(name):
+    members = BY_KERNEL[name]()
+    mixture = LinearMixture(members, [0.5, 0.3, 0.2] if len(members) == 3 else [0.4, 0.6])
+    assert Drawer.serves(mixture.members)
+    for streams, banned in ((1, []), (3, [UNK]), (30, [UNK, 4, 5])):
+        state = some_state(mixture, streams)
+        forbidden = np.zeros(mixture.vocabulary_size, np.uint8)
+        forbidden[[*banned, BOS]] = 1
+        dice, same = uniforms(streams, seed=9), uniforms(streams, seed=9)
+        slow = np.empty((streams, 25), np.int32)
+        slow_state = mixture._draw_in_steps(state, slow, dice, forbidden)
+        first, between = mixture.draw(state, 11, same, np.array(banned, np.int32))
+        second, after = mixture.draw(between, 14, same, np.array(banned, np.int32))
+        np.testing.assert_array_equal(np.hstack([first, second]), slow)
+        np.testing.assert_array_equal(same.counters, dice.counters)
+        for quick, obvious in zip(parts(after), parts(slow_state), strict=True):
+            np.testing.assert_allclose(quick, obvious, rtol=1e-5, atol=1e-6)
+
+
+def test_the_kernel_means_the_same_ids_as_the_contract():
+    assert mixture_sampling.UNK == UNK
+
+
+def test_streams_that_meet_forbidden_tokens_again_and_again_draw_from_rows():
+    mixture = LinearMixture([ngram(2, smoothing="add-k"), recurrent("elman", 1, "abcdef")], [0.5, 0.5])
+    rare = int(np.exp(mixture.log_probs(mixture.begin()))[0, 3:].argmin()) + 3
+    banned = np.array([i for i in range(mixture.vocabulary_size) if i not in (BOS, rare)], np.int32)
+    ids, _ = mixture.draw(mixture.begin(40), 9, uniforms(40, seed=2), banned)
+    assert (ids == rare).all()
 
 
 # Weights
