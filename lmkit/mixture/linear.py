@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from lmkit.decoding import choose
 from lmkit.errors import LmkitError, ModelError, OptionError
 from lmkit.mixture import members as stored
 from lmkit.mixture.drawing import STUCK, Drawer
@@ -20,6 +21,7 @@ from lmkit.uniforms import Uniforms
 __all__ = ["LinearMixture", "check_weights"]
 
 TRIES = 16  # draws that meet a banned token before a whole row is computed
+IMPOSSIBLE = 1e-3  # a log-probability above this (or no number) comes from a damaged file
 ROUNDING = 1e-6  # by which the sum of weights may differ from one
 NOTHING = np.empty(0, np.int32)
 
@@ -191,13 +193,12 @@ class LinearMixture(LanguageModel):
         ids = np.full(len(dice.keys), -1, np.int32)
         context: State | None = state
         while context is not None and (ids < 0).any():
-            rows = np.exp(self.log_probs(context).astype(np.float64))
-            rows[:, forbidden != 0] = 0
-            cumulative = np.cumsum(rows, axis=1)
-            for i in np.flatnonzero((ids < 0) & (cumulative[:, -1] > 0)).tolist():
-                with of_streams(dice, [i]) as one:
-                    at = one.floats()[0] * cumulative[i, -1]
-                ids[i] = np.searchsorted(cumulative[i], at, side="right")
+            rows = self.log_probs(context).astype(np.float64)
+            rows[:, forbidden != 0] = -np.inf
+            rows[~(rows <= IMPOSSIBLE)] = -np.inf
+            possible = np.flatnonzero((ids < 0) & (rows.max(axis=1) > -np.inf))
+            with of_streams(dice, possible) as some:
+                ids[possible] = choose(rows[possible], some.floats())
             context = self.shorten(context)
         if (ids < 0).any():
             raise LmkitError("nothing can be drawn: no member knows a token but <unk>; --allow-unk lets it come")

@@ -25,6 +25,7 @@ import lmkit  # noqa: E402
 from lmkit import storage  # noqa: E402
 from lmkit.api import Model  # noqa: E402
 from lmkit.errors import LmkitError  # noqa: E402
+from lmkit.mixture.linear import LinearMixture  # noqa: E402
 from lmkit.ngram.model import NGramModel  # noqa: E402
 from lmkit.uniforms import Uniforms  # noqa: E402
 
@@ -138,14 +139,16 @@ def ask(path, rng):
         log_p, after = model.score(state, ids)
         assert log_p.shape == ids.shape and after.shape == (n,)
     model.score(state[:1], np.resize(ids, (1, 3000)))
+    mixture = LinearMixture([model.language_model] * 2, [0.5, 0.5])
     for banned in ([], [0], [0, 2, 3, 4], list(range(4, size)), list(range(size))):
-        for streams in (state, state[:1]):
-            dice = Uniforms.from_generator(rng, len(streams))
+        for drawing, streams in ((model, state), (model, state[:1]), (mixture, (state, state[::-1].copy()))):
+            count = len(state) if isinstance(streams, tuple) else len(streams)
+            dice = Uniforms.from_generator(rng, count)
             try:
-                drawn, after = model.draw(streams, 15, dice, np.array(banned, np.int32))
+                drawn, after = drawing.draw(streams, 15, dice, np.array(banned, np.int32))
             except LmkitError:
                 continue
-            assert drawn.shape == (len(streams), 15) and drawn.min() >= 0 and drawn.max() < size
+            assert drawn.shape == (count, 15) and drawn.min() >= 0 and drawn.max() < size
             assert not np.isin(drawn, [1, *banned]).any()
             model.text.decode(drawn.ravel())
     for call in (
