@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/sh
-.PHONY: help demo test lint bench corpora clean
+.PHONY: help demo test lint bench corpora pictures clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -17,7 +17,7 @@ demo: $(BIN)/lmkit  ## install, get Shakespeare (offline: the original play), tr
 	@sh corpora/demo.sh $(BIN)
 
 test: $(BIN)/lmkit  ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
 
 lint: $(BIN)/lmkit  ## check style and the order of the layers
 	$(BIN)/ruff check .
@@ -32,6 +32,9 @@ bench: $(BIN)/lmkit  ## measure speed and memory, beside PyTorch's (KENLM_BIN: a
 
 corpora: $(BIN)/lmkit  ## get all texts and check them
 	$(BIN)/python corpora/fetch.py
+
+pictures: $(BIN)/lmkit  ## draw the pictures of the README anew: docs/pictures/
+	$(BIN)/python docs/pictures.py
 
 clean:  ## forget compiled kernels, built texts and the virtual environment
 	find lmkit tests corpora -name __pycache__ -type d -prune -exec rm -rf {} +

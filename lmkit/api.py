@@ -20,29 +20,43 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import lmkit
 from lmkit import arguments, registry, storage
-from lmkit.arguments import Progress, Texts
+from lmkit.arguments import DEFAULT_VALID, Progress, Texts
 from lmkit.comparison import Comparison
 from lmkit.comparison import compare as compare_models
+from lmkit.description import FACTS, described
+from lmkit.drafts import Rules
 from lmkit.errors import ModelError, OptionError
 from lmkit.evaluation import Evaluation, evaluate
+from lmkit.explanation import Explained, WholeText, read_whole
+from lmkit.explanation import explain as explain_texts
 from lmkit.lockstep import Candidate
 from lmkit.model import LanguageModel, State
+from lmkit.passages import Shape, Text
+from lmkit.rounds import DECODING, Quiz, make_quiz
 from lmkit.sampling import OPTIONS, sample_pieces
 from lmkit.scoring import LineScores, likely_lines, rescore_lists, score_lines, threshold
+from lmkit.similarity import Neighbour
+from lmkit.similarity import nearest as nearest_tokens
 from lmkit.text import TextLayer, TextSettings
 from lmkit.text.listing import listed_ids, listed_tokens, text_of_ids, text_of_tokens
 from lmkit.threads import available
 from lmkit.uniforms import Uniforms
+from lmkit.vectors import TokenVectors
 
-DEFAULT_VALID = 0.05  # of the text is held out for validation
+if TYPE_CHECKING:
+    from lmkit.plotting.chart import Chart
+    from lmkit.units import Unit
+
+DEFAULT_PASSAGE = 200  # characters
 NO_MATTER = ("threads", "memory", "temp")  # options that do not shape the model
 SPARE_HEADER = 1024  # bytes by which a header may grow where a model is pruned
 WASTE, ROUNDS = 0.02, 3  # the share of a wanted size that may be left over, and how often it is tried to be less
@@ -54,20 +68,29 @@ __all__ = [
     "compare",
     "count",
     "detokenize",
+    "explain",
+    "explain_page",
+    "explained_svg",
     "filter_lines",
     "from_arpa",
     "info",
+    "learning_curves",
     "load",
     "mix",
+    "nearest",
+    "neurons",
     "next_tokens",
     "perplexity",
+    "plot",
     "prune",
+    "quiz",
     "rescore",
     "resume",
     "sample",
     "score",
     "tokenize",
     "train",
+    "vary",
 ]
 
 
@@ -112,6 +135,9 @@ class Model(LanguageModel):
     def score(self, state: State, ids: np.ndarray) -> tuple[np.ndarray, State]:
         return self.language_model.score(state, ids)
 
+    def rows(self, state: State, ids: np.ndarray) -> tuple[np.ndarray, State]:
+        return self.language_model.rows(state, ids)
+
     @property
     def tempers(self) -> bool:
         return self.language_model.tempers
@@ -133,6 +159,9 @@ class Model(LanguageModel):
     def orders(self, ids: np.ndarray) -> np.ndarray | None:
         return self.language_model.orders(ids)
 
+    def token_vectors(self) -> tuple[TokenVectors, TokenVectors] | None:
+        return self.language_model.token_vectors()
+
     @property
     def remembers(self) -> bool:
         return self.language_model.remembers
@@ -153,16 +182,38 @@ class Model(LanguageModel):
         """Return the most probable next tokens; see `next_tokens`."""
         return next_tokens(self, context, **options)
 
+    def nearest(self, word: str, **options) -> list[Neighbour]:
+        """Return the tokens that the model takes for most like a word; see `nearest`."""
+        return nearest(self, word, **options)
+
     def log_prob(self, text: str) -> float:
         """Return the natural logarithm of the probability of a text and of the end of its last sentence."""
         ids = self.text.encode_text(text).ids
         log_p, _ = self.score(self.begin(), ids[None, :])
         return float(log_p.sum(dtype=np.float64))
 
-    def save(self, path: str | os.PathLike) -> None:
-        """Write the model file: whole or not at all."""
-        storage.save(path, *self._contents())
+    def save(self, path: str | os.PathLike, *, by_reference: bool = False) -> None:
+        """Write the model file: whole or not at all.
+
+        Parameters
+        ----------
+        by_reference : bool
+            A mixture only names its members, which have files of their own, instead of holding them: see
+            `lmkit.mixture.members`.
+
+        Raises
+        ------
+        OptionError, ModelError
+        """
+        family, metadata, tensors = self._contents()
+        if by_reference:
+            from lmkit.mixture.members import naming
+
+            config, tensors = naming(self.language_model, metadata["config"], tensors, path)
+            metadata = {**metadata, "config": config}
+        storage.save(path, family, metadata, tensors)
         self.path = os.fspath(path)
+        self.language_model.origin = storage.open_model_file(path, verify_small=False).origin
 
     def file_size(self) -> int:
         """Return how many bytes the model file has, or would have."""
@@ -504,6 +555,82 @@ def compare(
     return dataclasses.replace(compared, settings={**compared.settings, "lmkit_version": lmkit.__version__})
 
 
+def quiz(
+    models: Iterable[LanguageModel | str | os.PathLike] | LanguageModel | str | os.PathLike,
+    text: Texts,
+    *,
+    rounds: int = 10,
+    passages: int = 2,
+    lines: int | None = None,
+    length: int | None = None,
+    copied: float = 0.3,
+    seed: int | None = None,
+    encoding: str = "utf-8",
+    errors: str = "strict",
+    threads: int | None = None,
+    progress: Progress | None = None,
+    **decoding,
+) -> Quiz:
+    """Return a quiz: which passage is from the text, and which did a model write? See `lmkit.rounds`.
+
+    The real ones come from the part that was held out of the training, or all of a text that was not trained on.
+
+    Parameters
+    ----------
+    models : path, model, or iterable of these
+        Each has its own rounds, as many as the others or one more.
+    text : path, (name, bytes) pair or Corpus
+        One text.
+    passages : int
+        Of a round: a real one, and those of a model.
+    lines, length : int, optional
+        How long a passage is: so many lines, or whole lines until there are so many characters (200 by default).
+    copied : float
+        The largest share of a passage that may stand in one piece in the text, or in what the models were trained on.
+    seed : int, optional
+        Same seed, same quiz. None picks one.
+    threads : int, optional
+        Of models that are given as paths: see `load`.
+    decoding
+        temperature, top_k, top_p, min_p, allow_unk as in `lmkit.decoding.generate`.
+
+    Raises
+    ------
+    OptionError, CorpusError, ModelError
+    LmkitError
+        A model wrote nothing that may be shown.
+
+    Warns
+    -----
+    LmkitWarning
+        Where a model knows the real passages, or copies cannot be told.
+
+    >>> bottles = "".join(f"{n}:\\n{n} green bottles\\nhanging on the wall\\n\\n" for n in range(99)).encode()
+    >>> m = train(("bottles", bottles), tokenizer="char", order=5, smoothing="jelinek-mercer", valid=0.2)
+    >>> [round] = quiz(m, ("bottles", bottles), rounds=1, lines=2, copied=1, seed=1).rounds
+    >>> [passage.model for passage in round.passages], round.answer
+    ([None, 'model 1'], 0)
+    """
+    arguments.check_names(decoding, DECODING, "quiz")
+    (corpus,) = arguments.corpora([text], encoding, errors)
+    if isinstance(models, (str, os.PathLike, LanguageModel)):
+        models = [models]
+    loaded = [given if isinstance(given, LanguageModel) else load(given, threads=threads) for given in models]
+    named = [
+        (getattr(model, "path", None) or f"model {number}", getattr(model, "language_model", model))
+        for number, model in enumerate(loaded, 1)
+    ]
+    shape = Shape(lines, DEFAULT_PASSAGE if lines is None and length is None else length)
+    seed = secrets.randbits(32) if seed is None else seed
+    rng = arguments.generator(seed)
+    read = Text.read(corpus, progress=arguments.reading(progress, [corpus]))
+    made = make_quiz(
+        named, read, Rules(shape, copied, decoding), rounds=rounds, passages=passages, rng=rng,
+        progress=progress,
+    )  # fmt: skip
+    return dataclasses.replace(made, settings={"seed": seed, **made.settings, "lmkit_version": lmkit.__version__})
+
+
 def score(
     model: LanguageModel, texts: Texts, *, encoding: str = "utf-8", errors: str = "strict"
 ) -> Iterator[LineScores]:
@@ -521,6 +648,144 @@ def score(
     ([b'row row', b'your boat'], [3, 3])
     """
     return score_lines(model, arguments.corpora(texts, encoding, errors))
+
+
+def explain(
+    model: LanguageModel,
+    texts: Texts,
+    *,
+    against: LanguageModel | None = None,
+    encoding: str = "utf-8",
+    errors: str = "strict",
+) -> Iterator[Explained]:
+    """Yield texts, some lines at a time, with the surprisal of each token as it stands: see `lmkit.explanation`.
+
+    Parameters
+    ----------
+    against : LanguageModel, optional
+        Another model, which must see the same tokens.
+
+    Raises
+    ------
+    CorpusError
+    OptionError
+        The two models see different tokens.
+
+    >>> m = train([("rows", b"row row row your boat\\n")], order=2, smoothing="mle", tokenizer="whitespace")
+    >>> [piece] = explain(m, ("line", b"row  row your boat\\n"))
+    >>> piece.tokens, piece.surprisal.round(1).tolist()
+    (['row', '  row', ' your', ' boat', '\\n'], [0.0, 0.6, 1.6, 0.0, 0.0])
+    """
+    models, names = _side_by_side(model, against)
+    return explain_texts(models, names, arguments.corpora(texts, encoding, errors))
+
+
+def neurons(
+    model: LanguageModel,
+    texts: Texts,
+    units: str = "best",
+    *,
+    encoding: str = "utf-8",
+    errors: str = "strict",
+    progress: Progress | None = None,
+) -> tuple[list[Unit], list[tuple[WholeText, np.ndarray]]]:
+    """Return what units of a recurrent model track in texts, and their activations: see `lmkit.units`.
+
+    Parameters
+    ----------
+    units : str
+        "best", or names with commas between them: 57 of the last layer, 1.57 of the first one.
+
+    Returns
+    -------
+    units : list of Unit
+    texts : list of (WholeText, ndarray)
+        Each text with its tokens, and the activation of each unit after each token, float32 (units, T).
+
+    Raises
+    ------
+    ModelError
+        The model has no hidden units.
+    CorpusError, OptionError
+    """
+    from lmkit.units import find_units, recurrent_part, unit_activations
+
+    models, names = _side_by_side(model, None)
+    recurrent_part(models[0])
+    read = read_whole(models, names, arguments.corpora(texts, encoding, errors))
+    report = arguments.explaining(progress, read)
+    found = find_units(models[0], read, units, report)
+    return found, [(text, unit_activations(models[0], text, found)) for text in read]
+
+
+def explain_page(
+    model: LanguageModel,
+    texts: Texts,
+    *,
+    against: LanguageModel | None = None,
+    units: str | None = None,
+    encoding: str = "utf-8",
+    errors: str = "strict",
+    progress: Progress | None = None,
+) -> Iterator[bytes]:
+    """Yield a page of HTML that shows texts as models see them, piece by piece: one file that needs no other.
+
+    Parameters
+    ----------
+    against : LanguageModel, optional
+        Another model, which must see the same tokens.
+    units : str, optional
+        Units of a recurrent model whose activations can be shown, too: see `neurons`.
+
+    Raises
+    ------
+    CorpusError
+        A text cannot be read, or they are longer than `lmkit.explanation.LONGEST` bytes.
+    OptionError, ModelError
+    """
+    from lmkit.pages.page import page
+    from lmkit.units import recurrent_part
+
+    models, names = _side_by_side(model, against)
+    if units is not None:
+        recurrent_part(models[0])
+    read = read_whole(models, names, arguments.corpora(texts, encoding, errors))
+    report = arguments.explaining(progress, read, len(models) + (units is not None))
+    return page(models, names, read, units, lmkit.__version__, report)
+
+
+def explained_svg(
+    model: LanguageModel,
+    texts: Texts,
+    *,
+    against: LanguageModel | None = None,
+    encoding: str = "utf-8",
+    errors: str = "strict",
+) -> str:
+    """Return a picture of some lines of text, each token on the colour of its surprisal: SVG, for light and dark.
+
+    Parameters
+    ----------
+    against : LanguageModel, optional
+        Another model, which must see the same tokens: then the colours are of the difference.
+
+    Raises
+    ------
+    CorpusError
+    OptionError
+        The two models see different tokens, or there are more than `lmkit.pages.svg.LONGEST` characters.
+    """
+    from lmkit.pages.svg import svg
+
+    pieces = explain(model, texts, against=against, encoding=encoding, errors=errors)
+    return svg(pieces, model.text.settings.tokenizer)
+
+
+def _side_by_side(model, against):
+    """Return one or two models of their families, and their names."""
+    models = [model] if against is None else [model, against]
+    names = [getattr(m, "path", None) or f"model {i}" for i, m in enumerate(models, 1)]
+    return [getattr(m, "language_model", m) for m in models], names
 
 
 def rescore(
@@ -685,29 +950,43 @@ def mix(
     models: Iterable[Model | str | os.PathLike],
     *,
     tune: Texts | None = None,
+    rule: str = "linear",
     weights: Iterable[float] | None = None,
+    weights_by: str | None = None,
     cache: str | None = None,
     dynamic: bool = False,
+    static: bool = False,
     output: str | os.PathLike | None = None,
+    by_reference: bool = False,
     encoding: str = "utf-8",
     errors: str = "strict",
     report: Callable[[str], object] | None = None,
 ) -> Model:
-    """Return a linear mixture of models, or one that adapts to the running text, and save it if `output` is given.
+    """Return a mixture of models, or one that adapts to the running text, and save it if `output` is given.
 
     Parameters
     ----------
     models
-        Of two and more a linear mixture is made. They are embedded in its file.
+        Of two and more a mixture is made.
     tune
         The text under which weights and parameters are chosen: what none of the models was trained on.
+    rule : {'linear', 'log-linear'}
+        Predict with the weighted mean of what the models predict, or with their weighted product.
     weights : iterable of float
-        Or the weights themselves.
+        Or the weights themselves: from 0 to 1 with the sum 1, of log-linear mixtures exponents from 0 to 100.
+    weights_by : {'context'}, optional
+        Choose weights for each bucket of contexts of the first n-gram model: see `lmkit.mixture.buckets`.
     cache : {'unigram', 'neural'}, optional
         Let the model, or the mixture, expect words again that came a little while ago; `neural` goes by the hidden
         vectors of a recurrent model.
     dynamic : bool
         Let a recurrent model learn from the text that it reads.
+    static : bool
+        Compile a mixture of n-gram models into one n-gram model (Stolcke 2002): see `lmkit.mixture.static`. The
+        mixture may be a single model that was made before.
+    by_reference : bool
+        Name the models in the file, by where their own files lie, instead of embedding them: see
+        `lmkit.mixture.members`.
     report : callable, optional
         Called with a line for each step of the search.
 
@@ -722,21 +1001,29 @@ def mix(
     [0.0, 1.0]
     """
     from lmkit.mixture.making import made
+    from lmkit.mixture.members import check_origins
 
     listed = [models] if isinstance(models, (Model, str, os.PathLike)) else list(models)
     if output is not None:
         storage.check_target(output, [m for m in listed if not isinstance(m, Model)])
     loaded = [m if isinstance(m, Model) else load(m) for m in listed]
     names = [m.path or f"model {i + 1}" for i, m in enumerate(loaded)]
+    if by_reference:
+        if static:
+            raise OptionError("--static makes one model of all, which has no members that --by-reference could name")
+        if output is None:
+            raise OptionError("by_reference says what the file of a mixture holds; give it an output")
+        for model, name in zip(loaded, names, strict=True):
+            check_origins(model.language_model, name, output)
     texts = None if tune is None else arguments.corpora(tune, encoding, errors)
     mixed, record = made(
-        [m.language_model for m in loaded], names, texts, None if weights is None else list(weights), cache, dynamic,
-        report or (lambda line: None),
+        [m.language_model for m in loaded], names, texts, rule, None if weights is None else list(weights), weights_by,
+        cache, dynamic, static, report or (lambda line: None),
     )  # fmt: skip
     mixed.metadata["training"] = {**record, "lmkit_version": lmkit.__version__}
     model = Model(mixed)
     if output is not None:
-        model.save(output)
+        model.save(output, by_reference=by_reference)
     return model
 
 
@@ -879,6 +1166,38 @@ def next_tokens(model: LanguageModel, context: str = "", *, top: int | None = 10
     ]
 
 
+def nearest(
+    model: LanguageModel, words: str | Iterable[str], *, top: int | None = 10, side: str = "both"
+) -> list[Neighbour] | list[list[Neighbour]]:
+    """Return the tokens that a model takes for most like a word, or a list of them for each of several words.
+
+    How they are compared is told in `lmkit.similarity`.
+
+    Parameters
+    ----------
+    top : int, optional
+        How many; None for all that have something in common with the word.
+    side : {'both', 'before', 'after'}
+        Compare what stands before tokens, what comes after them, or both.
+
+    Raises
+    ------
+    ModelError
+        A word is no token of the model, or the model knows single tokens only, or is damaged.
+    OptionError
+
+    >>> m = train(("farm", b"cows eat hay\\nhens eat corn\\n"), order=2, smoothing="mle", tokenizer="whitespace")
+    >>> nearest(m, "cows", top=1)
+    [Neighbour(token='hens', id=7, similarity=1.0, before=1.0, after=1.0)]
+    """
+    if top is not None:
+        arguments.at_least(0, "top", top)
+    name = getattr(model, "path", None) or "the model"
+    listed = [words] if isinstance(words, str) else list(words)
+    found = nearest_tokens(model, listed, top=top, side=side, name=name)
+    return found[0] if isinstance(words, str) else found
+
+
 def count(
     texts: Texts,
     orders: Iterable[int] = (1,),
@@ -930,8 +1249,172 @@ def count(
     return {k: _most_frequent_first(*tables[k - 1]) for k in orders}, text
 
 
+def learning_curves(
+    models: Iterable[Model | str | os.PathLike],
+    *,
+    texts: Texts | None = None,
+    axis: str | None = None,
+    measure: str = "nats",
+    encoding: str = "utf-8",
+    errors: str = "strict",
+    threads: int | None = None,
+) -> Chart:
+    """Return the learning curves of models, for `plot`, or to be read: see `lmkit.plotting.chart`.
+
+    Parameters
+    ----------
+    models : iterable of paths or models
+        Recurrent ones, or checkpoints of trainings that run. Others have no curve.
+    texts : optional
+        What models without a curve are scored on: their loss is a horizontal line.
+    axis : {'time', 'tokens', 'steps'}, optional
+        None: time and tokens.
+    measure : {'nats', 'bits', 'perplexity'}
+        Of each token.
+    threads : int, optional
+        See `load`.
+
+    Raises
+    ------
+    ModelError
+        A model has no curve, and there is no text; or its record is damaged.
+    OptionError, CorpusError
+
+    Warns
+    -----
+    LmkitWarning
+        The models' tokens differ: then their losses do not compare.
+    """
+    from lmkit.plotting.learning import chart_of
+
+    listed = [models] if isinstance(models, (Model, str, os.PathLike)) else list(models)
+    read = None if texts is None else arguments.corpora(texts, encoding, errors)
+    trained = [_trained(model, number, threads) for number, model in enumerate(listed, 1)]
+    return chart_of(trained, read, axis, measure)
+
+
+def _trained(model, number, threads):
+    """Return what is known of a model's training; a path is opened no further than that needs."""
+    from lmkit.plotting.learning import Trained
+
+    if isinstance(model, Model):
+        metadata = {**model.text.metadata(), "training": model.metadata.get("training")}
+        return Trained(model.path or f"model {number}", metadata, lambda: model)
+    path = os.fspath(model)
+    running = f"{path}.checkpoint"
+    if not os.path.exists(path) and os.path.exists(running):
+        raise ModelError(f"{path}: not there yet, its training runs or was interrupted; name {running}")
+    return Trained(path, storage.open_model_file(path).metadata, lambda: load(path, threads=threads))
+
+
+def vary(
+    texts: Texts,
+    what: str,
+    levels: str | float | Iterable[float],
+    *,
+    smoothing: str | Iterable[str] = "modified-kneser-ney",
+    valid: float | str | os.PathLike = DEFAULT_VALID,
+    measure: str = "perplexity",
+    tokenizer: str = "word",
+    sentence: str | None = None,
+    lowercase: bool = False,
+    reserved: str = "error",
+    vocabulary: str | os.PathLike | list[str] | None = None,
+    vocab_size: int | None = None,
+    min_count: int = 1,
+    encoding: str = "utf-8",
+    errors: str = "strict",
+    progress: Progress | None = None,
+    **options,
+) -> Chart:
+    """Return how the loss of n-gram models goes with one thing, a curve for each smoothing: see `plot`.
+
+    All know the words of the whole training text, and are scored on the same tokens.
+
+    Parameters
+    ----------
+    texts
+        As in `train`.
+    what : {'order', 'size', 'ngrams', 'text'}
+        What varies: n; the bytes or the n-grams to which models are pruned; the share of the training text.
+    levels : str or iterable of float
+        See `lmkit.plotting.variation.levels_of`: "1-7", [0.25, 0.5, 1].
+    smoothing : str or iterable of str
+    valid : float or path
+        What is scored: the end of the text, so much of it or the rest of a line (of a paragraph) more, or another text.
+    measure : {'nats', 'bits', 'perplexity'}
+    tokenizer, sentence, lowercase, reserved, vocabulary, vocab_size, min_count, encoding, errors
+        As in `train`.
+    options
+        order, cutoffs, k, ... as in `lmkit.ngram.options.NGramOptions`.
+
+    Raises
+    ------
+    CorpusError, OptionError, ModelError
+
+    >>> rows = ("rows", b"row row row your boat\\n" * 20)
+    >>> chart = vary(rows, "order", "1-3", smoothing="witten-bell", tokenizer="whitespace")
+    >>> [(row["order"], round(row["perplexity"], 2)) for row in chart.rows()]
+    [(1, 3.49), (2, 1.41), (3, 1.27)]
+    """
+    from lmkit.plotting import variation
+
+    study = variation.Study(what, levels, [smoothing] if isinstance(smoothing, str) else smoothing, options, measure)
+    settings = TextSettings(tokenizer=tokenizer, sentence=sentence, lowercase=lowercase, reserved=reserved)
+    material = variation.read_material(
+        arguments.corpora(texts, encoding, errors), valid, settings, progress, vocabulary=vocabulary,
+        vocab_size=vocab_size, min_count=min_count,
+    )  # fmt: skip
+    return study.chart(
+        material, progress, prune=lambda model, **to: prune(Model(model), **to).language_model,
+        file_size=lambda model: Model(model).file_size(),
+    )  # fmt: skip
+
+
+def plot(
+    chart: Chart,
+    output: str | os.PathLike,
+    *,
+    scale: str = "auto",
+    dimensions: tuple[float, float] | None = None,
+) -> None:
+    """Draw a chart (`learning_curves`, `vary`) into a file, PNG, SVG or PDF by its name; it needs matplotlib.
+
+    In text it is drawn by `lmkit.plotting.text.draw_text`.
+
+    Parameters
+    ----------
+    scale : {'auto', 'linear', 'log'}
+        Of the horizontal axes.
+    dimensions : (float, float), optional
+        Width and height in inches.
+
+    Raises
+    ------
+    OptionError
+        The name has another ending, matplotlib is missing, or the chart does not fit.
+    LmkitError
+        All losses are infinite.
+    """
+    from lmkit.files import check_place, replacing
+    from lmkit.plotting.figure import draw_figure, format_of
+
+    form = format_of(output)
+    check_place(output)
+    picture = draw_figure(chart, form, scale=scale, dimensions=dimensions)
+    with replacing(output) as file:
+        file.write(picture)
+
+
 def info(path: str | os.PathLike, *, verify: bool = False) -> dict[str, Any]:
-    """Return what a model file holds; with `verify`, also every damaged tensor by name.
+    """Return what a model file holds: its metadata, and what `lmkit.description` makes of them; all is untrusted.
+
+    Parameters
+    ----------
+    verify : bool
+        Whether every byte is read, and each damaged tensor named.
+
+    Of a mixture also its members; with `verify` also what is wrong with the files of those that it names.
 
     Raises
     ------
@@ -939,27 +1422,21 @@ def info(path: str | os.PathLike, *, verify: bool = False) -> dict[str, Any]:
         If it is no model file, or too damaged to be opened.
     """
     file = storage.open_model_file(path, verify_small=not verify)
-    described = {"path": file.name, "family": file.family, "bytes": file.size, **_sizes(file), **file.metadata}
-    described["tensors"] = {
+    found = {"path": file.name, "family": file.family, "bytes": file.size}
+    own = (*found, *FACTS, "tensors", "damaged")  # names that metadata cannot take
+    found |= described(file.family, file.metadata, file.tensors, file.size)
+    found |= {name: value for name, value in file.metadata.items() if name not in own}
+    found["tensors"] = {
         name: {"dtype": str(tensor.dtype), "shape": list(tensor.shape), "bytes": tensor.nbytes}
         for name, tensor in file.tensors.items()
     }
     if verify:
-        described["damaged"] = list(file.damaged())
-    return described
+        found["damaged"] = list(file.damaged())
+        if "members" in found:
+            from lmkit.mixture.members import damage
 
-
-def _sizes(file):
-    """Return how many tokens and n-grams a model file holds, as far as it says so."""
-    sizes = {}
-    if "vocabulary.offsets" in file.tensors:
-        sizes["vocabulary"] = len(file.tensors["vocabulary.offsets"]) - 1
-    config = file.metadata.get("config")
-    levels = config.get("ngrams") if isinstance(config, dict) else None
-    if isinstance(levels, list) and all(isinstance(n, int) for n in levels) and sum(levels[1:]):  # 0 is the root
-        sizes["ngrams"] = {str(k): n for k, n in enumerate(levels) if k}
-        sizes["bytes_per_ngram"] = round(file.size / sum(levels[1:]), 2)
-    return sizes
+            found["damaged_members"] = list(damage(file))
+    return found
 
 
 def _most_frequent_first(ngrams, counts):

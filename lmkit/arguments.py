@@ -18,6 +18,7 @@ from lmkit.text import Corpus, TextLayer, TextSettings, learn, read_vocabulary
 from lmkit.text.vocabulary import to_str
 
 __all__ = [
+    "DEFAULT_VALID",
     "Progress",
     "Split",
     "Texts",
@@ -25,6 +26,7 @@ __all__ = [
     "check_names",
     "choices",
     "corpora",
+    "explaining",
     "generator",
     "hold_out",
     "read_again",
@@ -32,8 +34,10 @@ __all__ = [
     "tokens",
     "training",
     "waiting_room",
+    "whole",
 ]
 
+DEFAULT_VALID = 0.05  # of the text is held out for validation
 IDS = 8  # the ids of a text may take this part of the memory
 
 Progress = Callable[[str, int, "int | None", str], None]
@@ -252,6 +256,16 @@ def corpora(texts: Texts, encoding: str, errors: str) -> list[Corpus]:
     return [_corpus(text, encoding, errors) for text in listed]
 
 
+def whole(read: Iterable[Corpus], report: Callable[[int], object] | None = None) -> list[tuple[str, bytes]]:
+    """Return the titles of texts with all of their bytes, as UTF-8: for who reads them more than once.
+
+    Raises
+    ------
+    CorpusError
+    """
+    return [(corpus.title, b"".join(block.tobytes() for block in corpus.blocks(report))) for corpus in read]
+
+
 def _corpus(text, encoding, errors):
     if isinstance(text, Corpus):
         return text
@@ -288,6 +302,20 @@ def reading(progress, corpora):
         nonlocal done
         done += size
         progress("reading", done, total if total and done <= total else None, "B")
+
+    return report
+
+
+def explaining(progress: Progress | None, texts: Iterable[Any], models: int = 1) -> Callable[[int], None] | None:
+    """Turn progress in blocks of tokens into progress in tokens, each counted once for each model."""
+    if progress is None:
+        return None
+    done, total = 0, sum(len(text.ends) for text in texts) * models
+
+    def report(tokens):
+        nonlocal done
+        done += tokens
+        progress("explaining", done, max(done, total), "tokens")
 
     return report
 

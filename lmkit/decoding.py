@@ -18,6 +18,7 @@ from lmkit.model import UNK, LanguageModel, State
 from lmkit.uniforms import Uniforms
 
 __all__ = [
+    "allowed_rows",
     "choose",
     "generate",
     "greedy",
@@ -217,14 +218,14 @@ def _row_blocks(model, state, n, streams, banned, step, seen):
     for t in block_lengths(n):
         ids = np.empty((streams, t), np.int32)
         for i in range(t):
-            ids[:, i] = step(_allowed_rows(model, state, banned), seen)
+            ids[:, i] = step(allowed_rows(model, state, banned), seen)
             state = model.advance(state, ids[:, i])
             if seen is not None:
                 seen[np.arange(streams), ids[:, i]] = True
         yield ids
 
 
-def _allowed_rows(model, state, banned):
+def allowed_rows(model, state, banned):
     """Return log p without what is banned, float64 (n, V); where that leaves nothing, a shorter memory answers."""
     rows = np.array(model.log_probs(state), np.float64)
     rows[:, banned] = -np.inf

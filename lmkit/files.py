@@ -13,13 +13,15 @@ from lmkit.errors import OptionError
 __all__ = ["check_place", "replacing"]
 
 
-def check_place(path: str | os.PathLike, inputs: Iterable[str | os.PathLike] = ()) -> None:
+def check_place(path: str | os.PathLike, inputs: Iterable[str | os.PathLike] = (), option: str = "-o") -> None:
     """Refuse, before the work, a place where no file can be written, or where one of the inputs lies.
 
     Parameters
     ----------
     inputs : iterable of paths
         What is read; "-" is the standard input.
+    option : str
+        That which names the place, for messages.
 
     Raises
     ------
@@ -27,24 +29,24 @@ def check_place(path: str | os.PathLike, inputs: Iterable[str | os.PathLike] = (
     """
     name = os.fspath(path)
     if not name:
-        raise OptionError("the output has no name; name a file with -o")
+        raise OptionError(f"the output has no name; name a file with {option}")
     try:
         found = os.stat(name)
     except FileNotFoundError:
         found = None
     except OSError as error:
-        raise OptionError(f"{name}: {error.strerror}; choose another -o") from None
+        raise OptionError(f"{name}: {error.strerror}; choose another {option}") from None
     if name.endswith(os.sep) or (found and stat.S_ISDIR(found.st_mode)):
-        raise OptionError(f"{name} is a folder; name a file in it with -o")
+        raise OptionError(f"{name} is a folder; name a file in it with {option}")
     folder = os.path.dirname(os.path.realpath(name))
     if not os.path.isdir(folder):
-        raise OptionError(f"{name}: there is no folder {folder}; make it, or choose another -o")
+        raise OptionError(f"{name}: there is no folder {folder}; make it, or choose another {option}")
     if found and not stat.S_ISREG(found.st_mode):
         return
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise OptionError(f"{name}: no permission to write in {folder}; choose another -o")
+        raise OptionError(f"{name}: no permission to write in {folder}; choose another {option}")
     if found and any(_is_at(found, source) for source in inputs):
-        raise OptionError(f"{name} is what is read, and would be replaced; choose another -o")
+        raise OptionError(f"{name} is what is read, and would be replaced; choose another {option}")
 
 
 def _is_at(found: os.stat_result, source: str | os.PathLike) -> bool:

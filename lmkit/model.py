@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-    from lmkit.storage import ModelFile
+    from lmkit.storage import ModelFile, Origin
     from lmkit.text import TextLayer
     from lmkit.uniforms import Uniforms
+    from lmkit.vectors import TokenVectors
 
 __all__ = ["BOS", "EOS", "RESERVED", "UNK", "LanguageModel", "State"]
 
@@ -47,11 +48,14 @@ class LanguageModel(abc.ABC):
         The name under which `lmkit.registry` finds the class that reads this model's file.
     metadata : dict
         What the model file says of itself: settings and training record.
+    origin : Origin or None
+        The file that the model was read from or went to.
     """
 
     text: TextLayer
     family: str
     metadata: dict
+    origin: Origin | None = None
 
     tempers: bool = False
     """Whether `draw` takes a `temperature`, too; where it does not, callers work on rows of log-probabilities."""
@@ -82,6 +86,21 @@ class LanguageModel(abc.ABC):
 
         Cutting a text anywhere and scoring the pieces in turn gives the same numbers as scoring it whole.
         """
+
+    def rows(self, state: State, ids: np.ndarray) -> tuple[np.ndarray, State]:
+        """Return log p of every token at each place of a text, float32 (n, T, V), and the state after the last.
+
+        Row t is that of `log_probs` before ids[:, t] is seen, ids being (n, T). Families whose kernels do many steps in
+        one call override this loop. Callers cut long texts: rows take V times the memory of tokens.
+        """
+        import numpy as np  # only here: help texts are shown without it
+
+        ids = np.asarray(ids, np.int32)
+        rows = np.empty((*ids.shape, self.vocabulary_size), np.float32)
+        for t in range(ids.shape[1]):
+            rows[:, t] = self.log_probs(state)
+            state = self.advance(state, ids[:, t])
+        return rows, state
 
     @abc.abstractmethod
     def draw(self, state: State, t: int, uniforms: Uniforms, banned: np.ndarray) -> tuple[np.ndarray, State]:
@@ -124,4 +143,8 @@ class LanguageModel(abc.ABC):
 
     def orders(self, ids: np.ndarray) -> np.ndarray | None:
         """Return how many tokens each prediction of a text rests on, itself included, (T,); None where it is all."""
+        return None
+
+    def token_vectors(self) -> tuple[TokenVectors, TokenVectors] | None:
+        """Return vectors of what stands before tokens and of what comes after them; None where neither is known."""
         return None

@@ -5,16 +5,18 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lmkit.errors import ModelError, OptionError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from lmkit.model import LanguageModel
     from lmkit.storage import ModelFile
 
-__all__ = ["ARCHITECTURES", "Architecture", "architecture", "load"]
+__all__ = ["ARCHITECTURES", "Architecture", "architecture", "facts", "load"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,9 +59,21 @@ READERS = {  # of the files of each family: from an open one to the model in it
     "ngram": "lmkit.ngram.packed:read_ngrams",
     "rnn": "lmkit.rnn.model:RNNModel.from_file",
     "linear": "lmkit.mixture.linear:LinearMixture.from_file",
+    "log-linear": "lmkit.mixture.product:LogLinearMixture.from_file",
+    "bucketed": "lmkit.mixture.buckets:BucketedMixture.from_file",
     "unigram-cache": "lmkit.mixture.cache:UnigramCache.from_file",
     "neural-cache": "lmkit.mixture.neural:NeuralCache.from_file",
     "dynamic": "lmkit.mixture.dynamic:DynamicEvaluation.from_file",
+}
+FACTS = {  # of each family: from settings and tensors to what a person wants to know of a model
+    "ngram": "lmkit.ngram.facts:facts",
+    "rnn": "lmkit.rnn.facts:facts",
+    "linear": "lmkit.mixture.facts:linear",
+    "log-linear": "lmkit.mixture.facts:log_linear",
+    "bucketed": "lmkit.mixture.facts:bucketed",
+    "unigram-cache": "lmkit.mixture.facts:unigram_cache",
+    "neural-cache": "lmkit.mixture.facts:neural_cache",
+    "dynamic": "lmkit.mixture.facts:dynamic",
 }
 
 
@@ -85,8 +99,21 @@ def load(file: ModelFile) -> LanguageModel:
         If no architecture here has its family, or the file does not hold a whole model.
     """
     if file.family in READERS:
-        return _named(READERS[file.family])(file)
+        model = _named(READERS[file.family])(file)
+        model.origin = file.origin
+        return model
     raise ModelError(
         f"{file.name} holds a model of the family {file.family!r}, which this lmkit does not know; "
         "a newer lmkit may have written it"
     )
+
+
+def facts(family: str, config: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Return what is to be known of a model that a file holds, at least its "kind" in words; no model is opened.
+
+    Parameters
+    ----------
+    config : dict
+        Its settings; nothing in them is trusted.
+    """
+    return _named(FACTS[family])(config, tensors) if family in FACTS else {"kind": family}

@@ -13,7 +13,9 @@ A file is untrusted: everything that is read here is checked before it is used.
 
 from __future__ import annotations
 
+import dataclasses
 import errno
+import hashlib
 import json
 import mmap
 import os
@@ -29,7 +31,9 @@ from lmkit.errors import ModelError, OptionError
 from lmkit.files import check_place, replacing
 from lmkit.spool import release
 
-__all__ = ["FORMAT_VERSION", "ModelFile", "check_target", "file_size", "is_model_file", "open_model_file", "save"]
+__all__ = [
+    "FORMAT_VERSION", "ModelFile", "Origin", "check_target", "file_size", "is_model_file", "open_model_file", "save",
+]  # fmt: skip
 
 FORMAT, FORMAT_VERSION = "lmkit", 1
 MAX_HEADER = 100_000_000
@@ -46,8 +50,28 @@ DTYPES = {
 NAMES = {np.dtype(code): name for name, code in DTYPES.items()}
 
 
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """Where a model was read from.
+
+    Attributes
+    ----------
+    path : str
+        The file, from the root of the file system; a link by its own name.
+    sha256 : str
+        Of the file's header, with its length before it, in hexadecimal digits. The header says what the model is and
+        has the checksums of all tensors.
+    members : tuple of int
+        The number of the member, from 0, where the model is one in a mixture's file; of a member in that, and so on.
+    """
+
+    path: str
+    sha256: str
+    members: tuple[int, ...] = ()
+
+
 class ModelFile:
-    """An open model file.
+    """An open model file, or the part of one that holds a member.
 
     Attributes
     ----------
@@ -61,11 +85,24 @@ class ModelFile:
         Read-only, memory-mapped.
     size : int
         Bytes of the file.
+    origin : Origin
+    referrers : tuple of str
+        The files that led to this one, each by naming the next as a member, the first one first; without links.
     """
 
-    def __init__(self, name: str, size: int, metadata: dict[str, Any], checksums: dict[str, str], tensors: dict):
+    def __init__(
+        self,
+        name: str,
+        size: int,
+        metadata: dict[str, Any],
+        checksums: dict[str, str],
+        tensors: dict[str, np.ndarray],
+        origin: Origin,
+        referrers: tuple[str, ...] = (),
+    ):
         self.name, self.size, self.metadata, self.tensors = name, size, metadata, tensors
         self.family: str = metadata["family"]
+        self.origin, self.referrers = origin, referrers
         self._checksums = checksums
 
     def damaged(self) -> Iterator[str]:
@@ -238,10 +275,17 @@ def _header(family: str, metadata: dict, tensors: dict, checksums: dict[str, str
     return len(text).to_bytes(8, "little") + text
 
 
-def open_model_file(path: str | os.PathLike, *, verify_small: bool = True) -> ModelFile:
+def open_model_file(
+    path: str | os.PathLike, *, verify_small: bool = True, referrers: tuple[str, ...] = ()
+) -> ModelFile:
     """Open a model file, checking all but the tensors' numbers; those too where the file is under 64 MB.
 
-    Without `verify_small` they are left to a call of `ModelFile.damaged`.
+    Without `verify_small` they are left to a call of `ModelFile.damaged`. What is no regular file is not even opened.
+
+    Parameters
+    ----------
+    referrers : tuple of str
+        See `ModelFile`.
 
     Raises
     ------
@@ -250,10 +294,11 @@ def open_model_file(path: str | os.PathLike, *, verify_small: bool = True) -> Mo
     """
     name = os.fspath(path)
     try:
+        kind = os.stat(name).st_mode
+        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+            raise ModelError(f"{name}: a model is memory-mapped and must be a regular file")
         with open(name, "rb") as file:
             size = os.fstat(file.fileno()).st_size
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise ModelError(f"{name}: a model is memory-mapped and must be a regular file")
             if not size:
                 raise ModelError(f"{name}: the file is empty; train the model anew")
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -278,7 +323,9 @@ def open_model_file(path: str | os.PathLike, *, verify_small: bool = True) -> Mo
     checksums = described.pop("checksums", None)
     if not isinstance(checksums, dict):
         raise ModelError(f"{name}: the header is damaged (no checksums); train the model anew")
-    file = ModelFile(name, size, described, checksums, tensors)
+    folder, last = os.path.split(name)
+    origin = Origin(os.path.join(os.path.realpath(folder), last), hashlib.sha256(header).hexdigest())
+    file = ModelFile(name, size, described, checksums, tensors, origin, referrers)
     if verify_small and size < VERIFY_BELOW:
         for tensor in file.damaged():
             raise ModelError(

@@ -47,6 +47,25 @@ def score_is_the_loop_of_steps(model, tolerance=1e-5, **_):
     same_states(model, state, after, tolerance)
 
 
+def rows_of_a_text_are_those_of_its_states(model, tolerance=1e-5, **_):
+    """The whole distribution at each place, however a text is cut."""
+    ids = some_ids(model, (3, 17), 8)
+    start = some_state(model, 3)
+    whole, after = model.rows(start, ids)
+    assert whole.dtype == np.float32 and whole.shape == (3, 17, model.vocabulary_size)
+    state = start
+    for t in range(17):
+        np.testing.assert_allclose(whole[:, t], model.log_probs(state), rtol=tolerance, atol=tolerance)
+        state = model.advance(state, ids[:, t])
+    same_states(model, state, after, tolerance)
+    state, parts = start, []
+    for part in np.split(ids, [1, 1, 6], axis=1):
+        rows, state = model.rows(state, np.ascontiguousarray(part))
+        parts.append(rows)
+    np.testing.assert_allclose(np.concatenate(parts, 1), whole, rtol=tolerance, atol=tolerance)
+    same_states(model, state, after, tolerance)
+
+
 def chunks_equal_the_whole(model, tolerance=1e-5, **_):
     ids = some_ids(model, (2, 50), 2)
     whole, after = model.score(model.begin(2), ids)
@@ -148,8 +167,21 @@ def counts_are_of_each_stream(model, **_):
         np.testing.assert_array_equal(counts[1:2], model.context_counts(pick(state, 1)))
 
 
+def token_vectors_have_cosines(model, **_):
+    """Where a model has vectors for tokens: no token is more like another one than like itself."""
+    for vectors in model.token_vectors() or ():
+        ids = np.arange(model.vocabulary_size)
+        cosines = vectors.cosines(ids)
+        assert cosines.shape == (len(ids), len(ids)) and cosines.dtype == np.float32
+        np.testing.assert_allclose(cosines, cosines.T, atol=1e-6)
+        own = cosines.diagonal()
+        assert (np.abs(cosines) <= np.minimum(own[:, None], own) + 1e-6).all() and own.max() <= 1 + 1e-6
+        np.testing.assert_allclose(vectors.cosines(ids[[5, 3]]), cosines[[5, 3]], atol=1e-6)
+
+
 CHECKS = [
     score_is_the_loop_of_steps,
+    rows_of_a_text_are_those_of_its_states,
     chunks_equal_the_whole,
     streams_do_not_mix,
     rows_sum_to_one,
@@ -159,6 +191,7 @@ CHECKS = [
     draws_do_not_depend_on_chunks_or_streams,
     banned_ids_never_come,
     counts_are_of_each_stream,
+    token_vectors_have_cosines,
 ]
 
 

@@ -111,7 +111,7 @@ class NGramReference(SlowModel):
             self.kept = [None] + [good_turing(t) for t in self.counts[1:]]
         if smoothing == "jelinek-mercer":
             self.weights = self.expectation_maximisation(held_out)
-        self.rows = {}
+        self.known_rows = {}
 
     def begin(self, n=1):
         context = [NOTHING] * (self.order - 2) + [BOS] if self.order > 1 else []
@@ -143,11 +143,11 @@ class NGramReference(SlowModel):
 
     def row(self, context):
         context = self.seen(context)
-        if context not in self.rows:
+        if context not in self.known_rows:
             estimate = {"mle": self.likelihood, "stupid-backoff": self.scores, "add-k": self.additive}
             estimate = estimate.get(self.smoothing) if self.interpolate or self.smoothing != "add-k" else None
-            self.rows[context] = (estimate or self.smoothed)(context)
-        return self.rows[context]
+            self.known_rows[context] = (estimate or self.smoothed)(context)
+        return self.known_rows[context]
 
     def likelihood(self, context):
         p = np.zeros(self.vocabulary_size)
@@ -225,7 +225,7 @@ class NGramReference(SlowModel):
     def use_weights(self, weights):
         """Take other weights of Jelinek & Mercer: for each order a list by floor(log2(total))."""
         self.weights = [None, *({bucket + 1: w for bucket, w in enumerate(of_order)} for of_order in weights)]
-        self.rows = {}
+        self.known_rows = {}
 
     def expectation_maximisation(self, held_out, rounds=500):
         """Jelinek & Mercer (1980): weights[n][bits of the context's total], a token at a time."""

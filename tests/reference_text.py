@@ -186,3 +186,12 @@ def decode(ids, settings, vocabulary):
         return text
     tokens = [vocabulary[i] for i in ids if i > 2]
     return join_word(tokens) if settings.tokenizer == "word" else "".join(tokens)
+
+
+def longest_run(passage, texts):
+    """Start and length of the longest part of a passage that stands in a text; of equal ones the first."""
+    start, length = 0, 0
+    for i in range(len(passage)):
+        while i + length < len(passage) and any(passage[i : i + length + 1] in text for text in texts):
+            start, length = i, length + 1
+    return start, length

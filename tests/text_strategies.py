@@ -2,6 +2,8 @@
 
 from hypothesis import strategies as st
 
+from lmkit.text import TextSettings
+
 PIECES = [
     " ", "  ", "   ", "\n", "\r\n", "\r", "\n\n", "\n \t\n", "\t", "\0", "\x0b", "\x0c", "\x1b", "\x85",
     "\u2028", "\u00a0", "\u2003", "\u3000", "\ufeff", "a", "I", "The", "don't", "o'er", "'tis", "th'",
@@ -34,3 +36,13 @@ raw_bytes = st.binary(max_size=60) | st.lists(
     st.sampled_from([piece.encode("utf-8", "surrogateescape") for piece in PIECES]) | st.binary(min_size=1, max_size=4),
     max_size=40,
 ).map(b"".join)
+all_settings = st.builds(
+    TextSettings,
+    st.sampled_from(["word", "char", "byte", "whitespace"]),
+    st.sampled_from(["line", "paragraph", "text"]),
+    st.booleans(),
+    st.sampled_from(["error", "space", "keep"]),
+)
+reserved_texts = st.lists(
+    st.sampled_from(["<unk>", "<s>", "</s>", " ", "\n", "\t", "a", "b", "<UNK>", "\n\n", "x<s>"]), max_size=12
+).map("".join)

@@ -19,8 +19,8 @@ from lmkit.errors import LmkitError, OptionError
 __all__ = ["cli", "main"]
 
 COMMANDS = (
-    "train", "sample", "perplexity", "compare", "score", "filter", "next", "count", "tokenize", "detokenize", "convert",
-    "prune", "mix", "info",
+    "train", "sample", "perplexity", "compare", "score", "explain", "filter", "next", "nearest", "count", "tokenize",
+    "detokenize", "convert", "prune", "mix", "quiz", "plot", "info",
 )  # fmt: skip
 COMPLETION = "_LMKIT_COMPLETE"  # set by the shell's completion
 FAILURE, USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141

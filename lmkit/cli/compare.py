@@ -22,7 +22,7 @@ NUMBERS = (
 
 @click.command(cls=Command, examples=EXAMPLES)
 @click.argument("models", metavar="MODEL MODEL...", nargs=-1, required=True)
-@option("--text", "texts", multiple=True, metavar="FILE", show_default="-", help="A text to score; may be repeated.")
+@options.text_option(show_default="-")
 @options.reset_option
 @option("--resamples", type=click.IntRange(min=1), default=1000, metavar="N", help="How often lines are drawn anew.")
 @option("--confidence", type=float, default=0.95, metavar="P", help="Probability that an interval is to have.")

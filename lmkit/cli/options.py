@@ -14,16 +14,21 @@ __all__ = [
     "FloatList",
     "IntList",
     "RangeList",
+    "allow_unk_option",
+    "color_option",
     "cutoffs_option",
+    "decoding_options",
     "format_option",
     "input_options",
     "model_option",
+    "models_option",
     "model_unless",
     "option",
     "output_option",
     "quiet_option",
     "reset_option",
     "seed_option",
+    "text_option",
     "threads_option",
     "top_option",
     "vocabulary_options",
@@ -151,6 +156,33 @@ def together(*decorators: Decorator) -> Decorator:
 
 model_option = option("-m", "--model", default="model.lmkit", metavar="FILE", help="The model to use.")
 
+
+class Path(click.types.StringParamType):
+    """A path, which may have blanks: an environment variable holds one of them, not several."""
+
+    def split_envvar_value(self, rv):
+        return [rv]
+
+
+models_option = option(
+    "-m", "--model", type=Path(), multiple=True, default=["model.lmkit"], metavar="FILE", help="The model to use."
+)
+
+decoding_options = together(
+    option(
+        "--temperature",
+        type=float,
+        default=1.0,
+        metavar="T",
+        help="Below 1 more likely, above 1 wilder text; 0 is greedy.",
+    ),
+    option("--top-k", type=click.IntRange(min=1), metavar="K", help="Only the K most probable tokens."),
+    option("--top-p", type=float, metavar="P", help="Only the most probable tokens that sum to P."),
+    option("--min-p", type=float, metavar="P", help="Only tokens at least P times as probable as the best."),
+)
+
+allow_unk_option = option("--allow-unk", is_flag=True, show_default=False, help="Let <unk> come.")
+
 output_option = option(
     "-o", "--output", env=False, default="-", metavar="FILE", help="Write here; - is the standard output."
 )
@@ -171,6 +203,13 @@ cutoffs_option = functools.partial(
     help="Drop n-grams seen so often or less, per order; the last number holds for all higher orders.",
 )
 
+color_option = option(
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    help="Colours, or marks under the text. auto: colours on a terminal, unless NO_COLOR is set or TERM is dumb.",
+)
+
 quiet_option = option("-q", "--quiet", is_flag=True, show_default=False, help="No progress bar and no notices.")
 
 
@@ -187,6 +226,10 @@ threads_option = option(
     help="Cores to use; the outcome is the same.",
 )
 
+
+text_option = functools.partial(
+    option, "--text", "texts", multiple=True, metavar="FILE", help="A text to score; may be repeated."
+)
 
 reset_option = option(
     "--reset",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import math
 import secrets
 
 import click
@@ -13,6 +15,7 @@ EXAMPLES = """
 lmkit sample --n 200
 lmkit sample --prompt "ROMEO:" --temperature 0.8 --sentences 3
 lmkit sample --count 64 --n 1000 --separator "----" --seed 1 > samples.txt
+lmkit sample --show                       # coloured by surprisal, as lmkit explain does
 """
 
 
@@ -39,16 +42,7 @@ lmkit sample --count 64 --n 1000 --separator "----" --seed 1 > samples.txt
     help="A line to print between samples.",
 )
 @option("--prompt", metavar="TEXT|-", help="Begin with this; printed too. - reads the standard input.")
-@option(
-    "--temperature",
-    type=float,
-    default=1.0,
-    metavar="T",
-    help="Below 1 more likely, above 1 wilder text; 0 is greedy.",
-)
-@option("--top-k", type=click.IntRange(min=1), metavar="K", help="Only the K most probable tokens.")
-@option("--top-p", type=float, metavar="P", help="Only the most probable tokens that sum to P.")
-@option("--min-p", type=float, metavar="P", help="Only tokens at least P times as probable as the best.")
+@options.decoding_options
 @option(
     "--repetition-penalty",
     type=float,
@@ -56,18 +50,25 @@ lmkit sample --count 64 --n 1000 --separator "----" --seed 1 > samples.txt
     help="Above 1: tokens that came before become less likely.",
 )
 @option("--stop", metavar="STRING", help="End a sample where STRING would begin.")
-@option("--allow-unk", is_flag=True, show_default=False, help="Let <unk> come.")
+@options.allow_unk_option
+@option(
+    "--show", is_flag=True, show_default=False,
+    help="Show how surprising each token is, as lmkit explain does: -log2 p in bits, before temperature and filters.",
+)  # fmt: skip
+@options.color_option
 @options.seed_option()
 @options.format_option()
 @options.output_option
 @options.threads_option
 @options.quiet_option
-def command(model, count, separator, prompt, seed, form, output, threads, quiet, **choices):
+def command(model, count, separator, prompt, show, color, seed, form, output, threads, quiet, **choices):
     """Generate text from a model.
 
     text: the prompt and what follows it, as it is generated. tsv and json: a line for each token with token,
-    id, log-probability (natural, before temperature and filters) and number of the sample.
+    id, log-probability (natural, before temperature and filters), in json probability, and number of the sample.
     """
+    if show and form != "text":
+        raise click.UsageError(f"--show colours text: it does not go with --format {form}, which has log-probabilities")
     streams.check_output(output, [model, "-" if prompt == "-" else None])
     prompt = streams.read_prompt(prompt)
     if seed is None:
@@ -83,11 +84,13 @@ def command(model, count, separator, prompt, seed, form, output, threads, quiet,
             count=count,
             prompt=prompt,
             rng=arguments.generator(seed),
-            log_probs=form != "text",
+            log_probs=show or form != "text",
             **choices,
         )
         with streams.open_output(output) as file:
-            if form == "text":
+            if show:
+                show_tokens(file, pieces, loaded.text, prompt, separator, color, output)
+            elif form == "text":
                 write_text(file, pieces, shown_prompt(loaded.text, prompt), separator)
             else:
                 write_tokens(file, pieces, loaded.text.vocabulary, json=form == "json")
@@ -109,6 +112,42 @@ def write_text(file, pieces, prompt: bytes, separator: str) -> None:
     file.write(_line_end(last))
 
 
+def show_tokens(file, pieces, layer, prompt: str, separator: str, color: str, output: str) -> None:
+    """Write each sample after the prompt with the surprisal of its tokens, and the separator line between them."""
+    import numpy as np
+
+    from lmkit.cli import colours
+    from lmkit.explanation import in_bits
+    from lmkit.model import EOS
+    from lmkit.sampling import shown_prompt
+    from lmkit.text.visible import sign
+
+    kind = colours.surprisal()
+    sheet = colours.open_sheet(file, kind, color, output)
+    sheet.introduce()
+    read = layer.encode_text(prompt, complete=False).ids
+    before = shown_prompt(layer, prompt).decode("utf-8", "surrogateescape")
+    stream = None
+    for piece in pieces:
+        if piece.stream != stream:
+            if stream is not None:
+                sheet.line(separator)
+            stream = piece.stream
+            spelling = layer.decoder().primed(read)
+            characters = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+            sheet.text(before)
+        bits = in_bits(piece.log_probs) if len(piece.ids) else np.empty(0)
+        levels, size = kind.scale.levels(bits).tolist(), 0
+        for i, (token, level, number) in enumerate(zip(piece.ids.tolist(), levels, bits.tolist(), strict=True)):
+            data = spelling.feed(piece.ids[i : i + 1])
+            size += len(data)
+            sheet.token(characters.decode(data), sign(token == EOS, layer.settings.tokenizer), level, number)
+        sheet.text(characters.decode(piece.text[size:]))  # of a token in which a stop string begins
+        sheet.flush()
+    sheet.end()
+    sheet.flush()
+
+
 def _line_end(text):
     return b"" if not text or text.endswith(b"\n") else b"\n"
 
@@ -127,6 +166,7 @@ def write_tokens(file, pieces, vocabulary, *, json: bool) -> None:
                     "token": token,
                     "id": i,
                     **streams.finite("log_probability", log_p),
+                    "probability": math.exp(log_p),
                     "stream": piece.stream,
                 }
                 lines.append(streams.json_line(row))

@@ -17,7 +17,9 @@ import click
 from lmkit.cli import terminal
 from lmkit.files import check_place, replacing
 
-__all__ = ["check_output", "check_texts", "json_line", "open_output", "read_prompt", "write_blocks"]
+CONTROL = re.compile("[\x7f-\x9f]")  # besides those that JSON never has
+
+__all__ = ["check_output", "check_texts", "is_open_as", "json_line", "open_output", "read_prompt", "write_blocks"]
 
 
 def check_texts(texts: tuple[str, ...]) -> list[str]:
@@ -47,10 +49,10 @@ def read_prompt(prompt: str | None) -> str:
     return sys.stdin.buffer.read().decode("utf-8", "surrogateescape").removesuffix("\n")
 
 
-def check_output(output: str, inputs: Iterable[str | None] = ()) -> None:
+def check_output(output: str, inputs: Iterable[str | None] = (), option: str = "-o") -> None:
     """Refuse, before the work, an output that cannot be written or that is one of the inputs."""
     if output != "-":
-        check_place(output, [name for name in inputs if name is not None])
+        check_place(output, [name for name in inputs if name is not None], option)
 
 
 @contextlib.contextmanager
@@ -79,7 +81,7 @@ def _opened(path: str) -> contextlib.AbstractContextManager[BinaryIO]:
     if path == "-":
         return _standard_stream(sys.stdout)
     for stream in (sys.stdout, sys.stderr):
-        if _is_open_as(path, stream):
+        if is_open_as(path, stream):
             return _standard_stream(stream)
     if re.fullmatch("/proc/[0-9]+/fd", os.path.realpath(os.path.dirname(path))):
         return open(os.dup(int(os.path.basename(path))), "wb")
@@ -97,7 +99,7 @@ def _standard_stream(stream):
     stream.buffer.flush()
 
 
-def _is_open_as(path, stream):
+def is_open_as(path, stream):
     """Whether a path leads to where a standard stream goes, as /dev/stdout does: renaming over that loses what is
     there."""
     try:
@@ -107,9 +109,11 @@ def _is_open_as(path, stream):
 
 
 def json_line(values: dict[str, Any]) -> bytes:
-    """Return a JSON object and a line feed; what is not UTF-8 is an escape, \\udc80 to \\udcff."""
+    """Return a JSON object and a line feed; what is not UTF-8 is an escape, \\udc80 to \\udcff, and so are control
+    characters."""
     try:
-        return (json.dumps(values, ensure_ascii=False, allow_nan=False) + "\n").encode()
+        line = json.dumps(values, ensure_ascii=False, allow_nan=False)
+        return (CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", line) + "\n").encode()
     except UnicodeEncodeError:
         return (json.dumps(values, allow_nan=False) + "\n").encode()
 

@@ -27,7 +27,8 @@ __all__ = [
     "show_warnings",
 ]
 
-CONTROLS = {code: ascii(chr(code))[1:-1] for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}
+BIDIRECTIONAL = (0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))  # let text show in another order
+CONTROLS = {code: ascii(chr(code))[1:-1] for code in (*range(32), *range(127, 160), 0x2028, 0x2029, *BIDIRECTIONAL)}
 
 REDRAW = 0.1  # seconds between two drawings of the bar
 SHORT = 30  # characters of a phase that leave room for all; after longer ones come rate, time left and what bar fits
@@ -49,7 +50,7 @@ def attended(quiet: bool) -> bool:
 
 
 def one_line(text: str) -> str:
-    r"""Return a text with its control characters and line ends as escapes.
+    r"""Return a text with its control characters, those that turn its direction, and line ends as escapes.
 
     >>> print(one_line("a\nb"))
     a\nb
@@ -87,7 +88,10 @@ def show_warnings() -> None:
 
 
 def keep_interrupts() -> None:
-    """Let Ctrl-C through where Python would lose it: in the callbacks with which LLVM hands over compiled code."""
+    """Let Ctrl-C through where Python would lose it: in the callbacks with which LLVM hands over compiled code.
+
+    What llvmlite was making just then cannot be disposed of, and would say so beside the message of the interrupt.
+    """
     usual = sys.unraisablehook
 
     def again(unraisable):
@@ -95,7 +99,7 @@ def keep_interrupts() -> None:
             timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
             timer.daemon = True
             timer.start()
-        else:
+        elif "_as_parameter_" not in str(unraisable.exc_value):
             usual(unraisable)
 
     sys.unraisablehook = again

@@ -11,12 +11,18 @@ from lmkit.cli.options import together
 from lmkit.ngram.options import MAX_ORDER, SMOOTHINGS
 from lmkit.rnn.options import DECAYS, INITIALISATIONS, OPTIMIZERS, PRESETS, SOFTMAXES
 
-__all__ = ["ngram_options", "rnn_options"]
+__all__ = ["estimation_options", "ngram_options", "order_option", "rnn_options", "smoothing_option", "valid_option"]
 
 NGRAM = "n-gram models (--arch ngram)"
 ngram = functools.partial(options.option, section=NGRAM)
 network = functools.partial(options.option, section="Recurrent models (--arch elman, gru, lstm)")
 training = functools.partial(options.option, section="Training of recurrent models")
+
+valid_option = training(
+    "--valid", metavar="SHARE|FILE", show_default="0.05",
+    help="What to hold out, to validate on: a share of the text, its end, or a text of its own. For n-gram models: "
+    "what lmkit plot scores, and lmkit train --smoothing jelinek-mercer finds its weights on.",
+)  # fmt: skip
 
 
 class Embedding(click.ParamType):
@@ -35,20 +41,20 @@ class Embedding(click.ParamType):
             self.fail(f"{value!r} is neither a whole number nor none", param, ctx)
 
 
-ngram_options = together(
-    ngram(
-        "--order",
-        type=click.IntRange(1, MAX_ORDER),
-        default=5,
-        metavar="N",
-        help="A token is predicted from the N - 1 before it.",
-    ),
-    ngram(
-        "--smoothing",
-        type=click.Choice(list(SMOOTHINGS)),
-        default="modified-kneser-ney",
-        help="How probability gets to what was not seen; mle leaves it without.",
-    ),
+order_option = ngram(
+    "--order",
+    type=click.IntRange(1, MAX_ORDER),
+    default=5,
+    metavar="N",
+    help="A token is predicted from the N - 1 before it.",
+)
+smoothing_option = functools.partial(
+    ngram,
+    "--smoothing",
+    type=click.Choice(list(SMOOTHINGS)),
+    help="How probability gets to what was not seen; mle leaves it without.",
+)
+estimation_options = together(
     ngram(
         "--interpolate/--back-off",
         default=None,
@@ -83,6 +89,11 @@ ngram_options = together(
         help="Discounts where the counts of counts yield none.",
     ),
     options.cutoffs_option(default="0", section=NGRAM),
+)
+ngram_options = together(
+    order_option,
+    smoothing_option(default="modified-kneser-ney"),
+    estimation_options,
     ngram(
         "--keep-counts",
         is_flag=True,
@@ -153,11 +164,7 @@ rnn_options = together(
     training(
         "--time-limit", metavar="TIME", help="Stop after 90s, 10m or 2h of training; the learning rate follows it."
     ),
-    training(
-        "--valid", metavar="SHARE|FILE", show_default="0.05",
-        help="What to hold out, to validate on: a share of the text, its end, or a text of its own. Also for "
-        "--smoothing jelinek-mercer, which finds its weights there.",
-    ),
+    valid_option,
     training(
         "--validate-every", type=int, metavar="STEPS", show_default="an epoch, 50 to 500", help="Validate so often."
     ),

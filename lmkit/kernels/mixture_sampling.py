@@ -9,21 +9,21 @@ from numba import carray
 
 from lmkit.kernels import helper, kernel
 from lmkit.kernels.memory import pointer
-from lmkit.kernels.ngram_sampling import speak
-from lmkit.kernels.ngram_walk import state_after
+from lmkit.kernels.ngram_sampling import speak, speak_backing_off
+from lmkit.kernels.ngram_walk import record, state_after
 from lmkit.kernels.random import random_bits
 from lmkit.kernels.recurrent_sampling import NOBODY, head_logits, roll_of, step, work
 
 __all__ = ["BROKEN", "STUCK", "draw"]
 
-UNK = 0  # as in lmkit.model; a test compares them
-STUCK, BROKEN = -1, -2  # for a token: only forbidden ones came; a weight that is no number
+UNK, BOS = 0, 1  # as in lmkit.model; a test compares them
+STUCK, BROKEN = -1, -2  # for a token: it takes whole rows to draw it; a weight that is no number
 _TRIES = 16  # draws that meet a forbidden token until the caller has to look at whole rows
 
 
 @kernel
 def draw(
-    ids, begin, cumulative, tries, states, to_own, meant, starts, lacking, ends, forbidden, keys, counters,
+    ids, begin, stuck, cumulative, tries, states, to_own, meant, starts, lacking, ends, forbidden, keys, counters,
     network, state, feed, cell, weights, hidden, layers, outputs, width, never,
 ):  # fmt: skip
     """Draw tokens one after the other; return the column up to which they are drawn, fed and final.
@@ -36,11 +36,14 @@ def draw(
     ids : array of int32, (n, T)
     begin : int
         The first column to draw.
+    stuck : array of int64, (n, 2)
+        Where a token is STUCK: the member that was to draw it, and how many contexts have left it to the next shorter
+        one (`ngram_sampling.draw_backing_off`); member -1 where all that came was forbidden.
     cumulative : array of float64, (M,)
         Weights of the members, summed up.
-    tries : array of int64, (M, 9)
+    tries : array of int64, (M, 10)
         Of each n-gram model the addresses and lengths of nodes, leaves and alias table, the order, the state after
-        `</s>`, and whether contexts leave the rest to all words equally.
+        `</s>`, whether contexts leave the rest to all words equally, and whether they interpolate.
     states : array of uint32, (M, n)
         Of the n-gram models; they move on.
     to_own : array of int32, (M, V)
@@ -64,9 +67,12 @@ def draw(
     hs = np.empty((streams, state.shape[4]), weights.dtype)  # of the streams for which the network speaks
     waiting, speakers = np.empty(streams, np.int64), np.empty(streams, np.int64)
     own = np.empty(streams, np.int32)
+    path = np.zeros(tries[:, 6].max() + 1, np.int64)
+    banned = np.zeros(max(2, tries[:, 5].max()), np.uint8)  # ids of any member
+    banned[BOS] = 1
     for t in range(begin, size):
         now = (t - begin) % 2
-        left = streams
+        left, helpless = streams, False
         for s in range(streams):
             waiting[s] = s
         for _ in range(_TRIES):
@@ -96,7 +102,19 @@ def draw(
                         return t
                 else:
                     nodes, leaves, alias = trie_at(tries, m)
-                    word = speak(nodes, leaves, alias, tries[m, 6], tries[m, 8], states[m, s], keys[s], counters, s)
+                    order = tries[m, 6]
+                    if tries[m, 9]:
+                        word = speak(nodes, leaves, alias, order, tries[m, 8], states[m, s], keys[s], counters, s)
+                    else:
+                        path[0] = min(np.int64(states[m, s]), len(nodes) - 2)
+                        child, level = speak_backing_off(
+                            nodes, leaves, alias, order, path, banned, keys[s], counters, s
+                        )  # fmt: skip
+                        if child == 0:
+                            ids[s, t], stuck[s, 0], stuck[s, 1] = STUCK, m, level
+                            helpless = True
+                            continue
+                        word = min(record(nodes, leaves, child, 0), len(alias) - 1)
                 token = meant[starts[m] + word]
                 several = ends[m + 1] - ends[m]
                 if word == UNK and several > 1:
@@ -109,9 +127,9 @@ def draw(
             left = refused
             if left == 0:
                 break
-        if left:
-            for k in range(left):
-                ids[waiting[k], t] = STUCK
+        for k in range(left):
+            ids[waiting[k], t], stuck[waiting[k], 0] = STUCK, -1
+        if left or helpless:
             return t
         for m in range(len(cumulative)):
             if m != network:

@@ -1,10 +1,12 @@
 """A trie from n-grams that come in any order, level by level. Records: see `lmkit.ngram.trie`."""
 
+import math
+
 import numpy as np
 
 from lmkit.kernels import helper, kernel
 from lmkit.kernels.memory import prefetch
-from lmkit.kernels.ngram_walk import find_child
+from lmkit.kernels.ngram_walk import find_child, spoken_mass
 
 __all__ = [
     "climb",
@@ -19,6 +21,7 @@ __all__ = [
 
 _FULL = 4294967295.0
 _DIGIT = 11  # the most bits that are sorted by at once
+_ROUNDING = 1e-5  # of a probability whose logarithm is a float32
 _AHEAD = 32  # elements between asking for a cache line and using it
 
 
@@ -134,13 +137,45 @@ def fill_blanks(nodes, blanks, parents, records):
 
 @kernel
 def sum_masses(begin, end, nodes, children, offset):
-    """Write the sums of the probabilities of the children of the contexts [begin, end), up to each; none is over 1."""
-    floats = children.view(np.float32)
+    """Write the masses of the children of the contexts [begin, end), each summed up with those before it.
+
+    Where every child has at least what backing off would give it, as in an interpolated model, its mass is what it has
+    beyond that, and all of them have 1 - gamma: then whatever is drawn from the shorter context will do. Else the
+    masses are the probabilities, and the shorter context may name no child: see `refuses`.
+    """
+    floats, node_floats = children.view(np.float32), nodes.view(np.float32)
     for c in range(begin, end):
-        mass = 0.0
-        for i in range(np.int64(nodes[c, 4]) - offset, np.int64(nodes[c + 1, 4]) - offset):
-            mass += np.exp(np.float64(floats[i, 2]))
-            children[i, 3] = np.uint32(min(mass * 4294967296.0, _FULL))
+        first, last = np.int64(nodes[c, 4]) - offset, np.int64(nodes[c + 1, 4]) - offset
+        spoken = max(1.0 - math.exp(np.float64(node_floats[c, 5])), 0.0)
+        total, interpolated = 0.0, True
+        for i in range(first, last):
+            p, lower = math.exp(np.float64(floats[i, 2])), math.exp(by_backing_off(nodes, c, children[i, 1]))
+            interpolated = interpolated and p >= lower * (1 - _ROUNDING)
+            floats[i, 3] = max(p - lower, 0.0)
+            total += floats[i, 3]
+        interpolated = interpolated and abs(total - spoken) <= _ROUNDING
+        mass, most = 0.0, spoken_mass(nodes, c)
+        for i in range(first, last):
+            if interpolated:
+                mass += floats[i, 3]
+                children[i, 3] = np.uint32(min(mass / total * most, most)) if total > 0 else 0
+            else:
+                mass += math.exp(np.float64(floats[i, 2]))
+                children[i, 3] = np.uint32(min(mass * 4294967296.0, _FULL))
+
+
+@helper
+def by_backing_off(nodes, c, suffix):
+    """Return log p of a word by backing off from a context: `suffix` is the longest part of both that is an n-gram.
+
+    Links may not skip anything yet.
+    """
+    floats, suffix = nodes.view(np.float32), np.int64(suffix)
+    weight, c = np.float64(floats[c, 5]), np.int64(nodes[c, 1])
+    while c and not nodes[c, 4] <= suffix < nodes[c + 1, 4]:
+        weight += floats[c, 5]
+        c = np.int64(nodes[c, 1])
+    return weight + floats[suffix, 2]
 
 
 @kernel

@@ -85,7 +85,7 @@ def fill_level(
         if way == BACKING_OFF and kept >= divisor * (1 - NOTHING) and lower < 1 - NOTHING:
             divisor += 1.0  # no discount bit: unseen words come once (Doug Paul's rule, as in SRILM)
         weight = weights[bucket(total)] if weights.size else 1.0
-        left = (divisor - weight * kept) / divisor
+        left = max((divisor - weight * kept) / divisor, 0.0)  # a weight may be one, but for rounding
         weight /= divisor
         follow = way == INTERPOLATED
         if way == SCORED:

@@ -24,7 +24,17 @@ from lmkit.kernels.ngram_packed import (
 )
 from lmkit.kernels.random import random_bits
 
-__all__ = ["BLOCK", "advance", "draw", "log_prob_rows", "matches", "score_pieces", "sum_blocks"]
+__all__ = [
+    "BLOCK",
+    "advance",
+    "draw",
+    "followers",
+    "log_prob_rows",
+    "matches",
+    "score_pieces",
+    "state_pieces",
+    "sum_blocks",
+]
 
 BOS, EOS = 1, 2  # as in lmkit.model; a test compares them
 _LANES = 24  # pieces that are scored in turns: while one waits for memory, the others work
@@ -76,6 +86,32 @@ def advance(words, records, begins, samples, layout, order, states, ids, after):
     for i in range(ids.size):
         word = known_word(np.int64(ids[i]), layout[1, SIZE])
         _step(words, records, begins, samples, layout, order, after, i, word)
+
+
+@kernel
+def state_pieces(words, records, begins, samples, layout, order, ids, starts, warm_ups, ends, states, out, after):
+    """Write the state before each token of many pieces of a text: out, uint32 (T, columns); see `score_pieces`."""
+    after[:] = states
+    for piece in range(starts.size):
+        for at in range(starts[piece], ends[piece]):
+            if at >= starts[piece] + warm_ups[piece]:
+                out[at] = after[piece]
+            word = known_word(np.int64(ids[at]), layout[1, SIZE])
+            _step(words, records, begins, samples, layout, order, after, piece, word)
+
+
+@kernel
+def followers(words, begins, samples, layout, order, states, sizes):
+    """Write how many different words the longest context of each state that has any is followed by: int64 (n,)."""
+    for i in range(sizes.size):
+        sizes[i] = 0
+        for k in range(order - 1, 0, -1):
+            c = _node(layout, k, states[i, k - 1])
+            if c >= 0:
+                low, high = children(words, begins, samples, layout, k, c)
+                if low < high:
+                    sizes[i] = high - low
+                    break
 
 
 @kernel

@@ -7,7 +7,9 @@ import numpy as np
 from lmkit.kernels import helper, kernel
 from lmkit.kernels.ngram_walk import find_child
 
-__all__ = ["history_probabilities", "keep_beginnings", "losses", "refill_blanks", "renormalise", "words_of_level"]
+__all__ = [
+    "NOTHING", "history_probabilities", "keep_beginnings", "losses", "refill_blanks", "renormalise", "words_of_level",
+]  # fmt: skip
 
 BOS = 1  # as in lmkit.model; a test compares them
 NOTHING = 1e-9  # probability that is rounding
@@ -77,7 +79,7 @@ def losses(begin, end, nodes, leaves, children, offset, joint, loss):
                 continue
             changed = math.log(unseen + p) - math.log(unseen_shorter + q)
             growth = p * (lower + changed - log_p)
-            if unseen > NOTHING:
+            if unseen > NOTHING and alpha > -np.inf:
                 growth += unseen * (changed - alpha)
             loss[x - offset] = math.expm1(-history * growth)
 
@@ -97,7 +99,7 @@ def keep_beginnings(nodes, first, end, offset, worth, above):
 
 
 @kernel
-def renormalise(begin, end, nodes, leaves, children, offset, blank):
+def renormalise(begin, end, nodes, leaves, children, offset, blank, least):
     """Write the back-off weights of the contexts [begin, end), with which their distributions sum to one.
 
     alpha = (1 - sum of p(w|h)) / (1 - sum of p(w|h')), w over the children; shorter contexts' are right already.
@@ -106,6 +108,8 @@ def renormalise(begin, end, nodes, leaves, children, offset, blank):
     ----------
     blank : array of uint8, one for each child; empty for none
         Which of them are contexts only.
+    least : float
+        What a context leaves whose probabilities, as far as rounded numbers say, sum to one; 0: its weight stays.
     """
     floats, node_floats = children.view(np.float32), nodes.view(np.float32)
     for c in range(begin, end):
@@ -119,7 +123,8 @@ def renormalise(begin, end, nodes, leaves, children, offset, blank):
                 continue
             unseen -= math.exp(floats[x - offset, 2])
             unseen_shorter -= math.exp(shorter(nodes, leaves, c, np.int64(children[x - offset, 0])))
-        if unseen > NOTHING and unseen_shorter > NOTHING:
+        unseen = max(unseen, least)
+        if unseen >= NOTHING and unseen_shorter > NOTHING:
             node_floats[c, 5] = math.log(unseen) - math.log(unseen_shorter)
 
 

@@ -21,7 +21,7 @@ from lmkit.kernels.ngram_walk import (
     state_of,
 )
 
-__all__ = ["advance", "count_rows", "log_prob_rows", "matches", "score_pieces"]
+__all__ = ["advance", "count_rows", "log_prob_rows", "matches", "score_pieces", "state_pieces"]
 
 BOS, EOS = 1, 2  # as in lmkit.model; a test compares them
 _LANES = 20  # pieces that are scored in turns: while one waits for memory, the others work
@@ -32,6 +32,20 @@ def advance(nodes, leaves, order, vocabulary_size, begin_state, states, ids, aft
     """Write the states after one more token a stream."""
     for i in range(states.size):
         after[i] = state_after(nodes, leaves, order, vocabulary_size, begin_state, states[i], np.int64(ids[i]))
+
+
+@kernel
+def state_pieces(
+    nodes, leaves, order, vocabulary_size, begin_state, ids, begins, warm_ups, ends, states, out, after
+):  # fmt: skip
+    """Write the state before each token of many pieces of a text: out, uint32 (T,); see `score_pieces`."""
+    for piece in range(begins.size):
+        state = np.int64(states[piece])
+        for at in range(begins[piece], ends[piece]):
+            if at >= begins[piece] + warm_ups[piece]:
+                out[at] = state
+            state = state_after(nodes, leaves, order, vocabulary_size, begin_state, state, np.int64(ids[at]))
+        after[piece] = state
 
 
 @kernel
@@ -65,11 +79,18 @@ def matches(nodes, leaves, order, vocabulary_size, begin_state, blank, ids, foun
 
 
 @kernel
-def log_prob_rows(nodes, leaves, order, uniform, states, rows):
+def log_prob_rows(nodes, leaves, order, uniform, unigrams, states, rows):
     """Write log p(w | state) for every w: float32 rows (n, V).
 
     One pass over the vocabulary with all back-off weights, then the children of each context from short to long.
-    `uniform`: NaN, or for add-k the log of 1 / V, into which its contexts back off at once.
+
+    Parameters
+    ----------
+    uniform : float
+        NaN, or for add-k the log of 1 / V, into which its contexts back off at once.
+    unigrams : ndarray of float32, shape (V,)
+        log p of the unigrams, side by side: with the strides of their records the first pass takes several times as
+        long.
     """
     internal = nodes.shape[0] - 1
     node_floats, leaf_floats = nodes.view(np.float32), leaves.view(np.float32)
@@ -92,11 +113,11 @@ def log_prob_rows(nodes, leaves, order, uniform, states, rows):
         weight = 0.0
         for j in range(n):
             weight += node_floats[path[j], 5]
-        for w in range(v):
-            if n and straight:
-                rows[i, w] = uniform + weight
-            else:
-                rows[i, w] = weight + (node_floats[1 + w, 2] if 1 + w < internal else leaf_floats[1 + w - internal, 2])
+        if n and straight:
+            rows[i] = uniform + weight
+        else:
+            for w in range(v):
+                rows[i, w] = weight + unigrams[w]
         for j in range(n - 1, -1, -1):
             weight = 0.0
             for k in range(j):

@@ -15,10 +15,12 @@ from lmkit.kernels.ngram_walk import (
     narrow,
     node_with_children,
     record,
+    refuses,
+    spoken_mass,
 )
 from lmkit.kernels.random import random_bits
 
-__all__ = ["draw", "draw_backing_off", "speak"]
+__all__ = ["draw", "draw_backing_off", "speak", "speak_backing_off"]
 
 BOS, EOS = 1, 2  # as in lmkit.model; a test compares them
 _LANES = 24  # streams that are drawn in turns: while one waits for memory, the others work
@@ -244,9 +246,10 @@ def draw_backing_off(
 ):  # fmt: skip
     """Draw t tokens for each stream, exactly from a model that backs off.
 
-    The children of a context speak with the probability of their sum, which is the mass of the last one. If they do
-    not, the shorter context is drawn from again and again until it names a word that is none of them. As the shorter
-    context may ask a still shorter one, a word that is refused is drawn anew from where it was refused.
+    The children of a context speak with the probability that is the mass of the last one. If they do not, the shorter
+    context is drawn from. Where the masses are all of the children's probabilities, that is done again and again until
+    it names a word that is none of them (`lmkit.kernels.ngram_walk.refuses`). As the shorter context may ask a still
+    shorter one, a word that is refused is drawn anew from where it was refused.
 
     Parameters
     ----------
@@ -260,49 +263,57 @@ def draw_backing_off(
     path = np.zeros(order + 1, np.int64)
     for s in range(states.size):
         state = min(np.int64(states[s]), last)
-        rejections, level = 0, 0
-        path[0] = state
         while done[s] < t:
-            if rejections > _REJECTIONS:
-                levels[s] = level
+            path[0] = state
+            child, levels[s] = speak_backing_off(nodes, leaves, alias, order, path, banned, keys[s], counters, s)
+            if child == 0:
                 break
-            word = _speak(nodes, leaves, alias, path, level, keys[s], counters, s)
-            if word < 0:
-                level += 1
-                path[level] = min(np.int64(nodes[path[level - 1], 1]), last) if level < order else 0
-                continue
-            refused = -1
-            for j in range(level - 1, -1, -1):
-                low, high = children(nodes, leaves, path[j])
-                if low < high and record(nodes, leaves, high - 1, 3) and find_child(nodes, leaves, low, high, word):
-                    refused = j
-                    break
-            if refused >= 0 or banned[word]:
-                level = refused + 1
-                rejections += 1
-                continue
+            word = min(record(nodes, leaves, child, 0), alias.shape[0] - 1)
             ids[s, done[s]] = word
             done[s] += 1
-            child = 1 + word
-            for j in range(level + 1):
-                low, high = children(nodes, leaves, path[j])
-                found = find_child(nodes, leaves, low, high, word) if path[j] else np.int64(0)
-                if found:
-                    child = found
-                    break
             if word == EOS:
                 state = np.int64(begin_state)
             elif child <= last:
                 state = node_with_children(nodes, child)
             else:
                 state = node_with_children(nodes, np.int64(leaves[child - last - 1, 1]))
-            path[0], level, rejections = state, 0, 0
         after[s] = state
 
 
 @helper
+def speak_backing_off(nodes, leaves, alias, order, path, banned, key, counters, stream):
+    """Draw one token as `draw_backing_off` does: return its node, the longest that knows it, and 0.
+
+    Where that needs help, 0 and the level: see `levels` there. path[0] is the state, the rest work space for `order`
+    more.
+    """
+    last = nodes.shape[0] - 2
+    level = 0
+    for _ in range(_REJECTIONS + 1):
+        child = _speak(nodes, leaves, alias, path, level, key, counters, stream)
+        while child == 0:
+            level += 1
+            path[level] = min(np.int64(nodes[path[level - 1], 1]), last) if level < order else 0
+            child = _speak(nodes, leaves, alias, path, level, key, counters, stream)
+        word = min(record(nodes, leaves, child, 0), alias.shape[0] - 1)
+        known, refused = False, -1
+        for j in range(level):  # the longest context that knows it has the next state, the shortest refuses first
+            low, high = children(nodes, leaves, path[j])
+            found = find_child(nodes, leaves, low, high, word)
+            if found:
+                if refuses(nodes, leaves, path[j], low, high):
+                    refused = j
+                if not known:
+                    child, known = found, True
+        if refused < 0 and not banned[word]:
+            return child, 0
+        level = refused + 1
+    return np.int64(0), level
+
+
+@helper
 def _speak(nodes, leaves, alias, path, level, key, counters, stream):
-    """Return a word that the context path[level] names by itself, -1 if it leaves it to the shorter one."""
+    """Return the child that the context path[level] names by itself, 0 if it leaves it to the shorter one."""
     c = path[level]
     counters[stream] += np.uint64(1)
     bits = random_bits(key, counters[stream])
@@ -311,14 +322,17 @@ def _speak(nodes, leaves, alias, path, level, key, counters, stream):
         v = alias.shape[0]
         column = np.int64((np.uint64(roll) * np.uint64(v)) >> np.uint64(32))
         heads = (bits & np.uint64(0xFFFFFFFF)) < np.uint64(alias[column, 0])
-        return column if heads else min(np.int64(alias[column, 1]), v - 1)
+        return 1 + (column if heads else min(np.int64(alias[column, 1]), v - 1))
     low, high = children(nodes, leaves, c)
     if low >= high:
-        return np.int64(-1)
+        return np.int64(0)
     all_of_it = nodes.view(np.float32)[c, 5] == -np.inf
-    if not all_of_it and roll >= record(nodes, leaves, high - 1, 3):
-        return np.int64(-1)
+    if not all_of_it and roll >= spoken_mass(nodes, c) and roll >= record(nodes, leaves, high - 1, 3):
+        return np.int64(0)
+    end = high
     while high - low > DIRECT:
         low, high = narrow(nodes, leaves, 3, roll + 1, low, high)
-    at = min(first_child(nodes, leaves, 3, roll + 1, low, high), high - 1)
-    return min(record(nodes, leaves, at, 0), alias.shape[0] - 1)
+    child = first_child(nodes, leaves, 3, roll + 1, low, high)
+    if child < end:
+        return child
+    return end - 1 if all_of_it else np.int64(0)  # rounding

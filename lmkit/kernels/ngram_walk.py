@@ -3,6 +3,8 @@
 The arrays may come from a damaged file: what is read from them is clamped before it is used as an index.
 """
 
+import math
+
 import numpy as np
 
 from lmkit.kernels import helper
@@ -17,12 +19,14 @@ __all__ = [
     "narrow",
     "node_with_children",
     "record",
+    "refuses",
+    "spoken_mass",
     "state_after",
     "state_of",
 ]
 
 EOS = 2  # as in lmkit.model; a test compares them
-
+_WHOLE = 4294967296.0
 DIRECT = 16  # so few neighbours are read one by one: they share pages, and what costs is to find a page
 
 
@@ -42,6 +46,21 @@ def node_with_children(nodes, node):
     if nodes[node, 4] == nodes[node + 1, 4] and nodes[node, 5] == 0:
         return min(np.int64(nodes[node, 1]), nodes.shape[0] - 2)
     return node
+
+
+@helper
+def spoken_mass(nodes, c):
+    """Return 1 - gamma of a context as a mass, a fraction of 2**32: with that it speaks itself if it interpolates."""
+    return min(max((1.0 - math.exp(np.float64(nodes.view(np.float32)[c, 5]))) * _WHOLE, 0.0), _WHOLE - 1)
+
+
+@helper
+def refuses(nodes, leaves, c, low, high):
+    """Return whether a context takes from the shorter one only what is none of its children, [low, high).
+
+    They then have all of their probability as mass, not 1 - gamma.
+    """
+    return low < high and abs(record(nodes, leaves, high - 1, 3) - spoken_mass(nodes, c)) > 1
 
 
 @helper

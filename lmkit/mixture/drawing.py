@@ -37,13 +37,13 @@ class Drawer:
     def __init__(self, members: list[LanguageModel], mappings: list[Mapping], cumulative: np.ndarray):
         self.members, self.cumulative = members, cumulative
         self.network = next((m for m, member in enumerate(members) if isinstance(member, RNNModel)), -1)
-        self.tries = np.zeros((len(members), 9), np.int64)
+        self.tries = np.zeros((len(members), 10), np.int64)
         for row, member in zip(self.tries, members, strict=True):
             if isinstance(member, NGramModel):
                 trie = member.trie  # whose arrays live as long as `members` do
                 arrays = (trie.nodes, trie.leaves, trie.alias)
                 row[:6] = [number for array in arrays for number in (array.ctypes.data, len(array))]
-                row[6:] = member.order, member.begin(1)[0], member.spreads
+                row[6:] = member.order, member.begin(1)[0], member.spreads, member.interpolates
         self.to_own = np.stack([mapping.ids for mapping in mappings])
         meant = [mapping.meant(member.vocabulary_size) for mapping, member in zip(mappings, members, strict=True)]
         self.meant, self.starts = _flat(meant)
@@ -53,16 +53,17 @@ class Drawer:
     def serves(members: list[LanguageModel]) -> bool:
         """Return whether the kernel can draw from these members."""
         networks = sum(type(member) is RNNModel for member in members)
-        ngrams = sum(type(member) is NGramModel and member.interpolates for member in members)
+        ngrams = sum(type(m) is NGramModel and m.options["smoothing"] != "stupid-backoff" for m in members)
         return networks <= 1 and networks + ngrams == len(members)
 
     def draw(
         self, parts: list[State], first: int, ids: np.ndarray, uniforms: Uniforms, forbidden: np.ndarray
-    ) -> tuple[int, list[State]]:
+    ) -> tuple[int, list[State], np.ndarray]:
         """Write tokens to ids (n, T) from column `first` on; return where they end, and the members' states there.
 
         Where that is not T, the next tokens of some streams are STUCK, and have to be drawn from whole rows; those of
-        the others are there, but not yet fed.
+        the others are there, but not yet fed. The third that is returned says how for each stream: a member, or -1 for
+        the mixture, and how many contexts of the member have left it to the next shorter one.
 
         Raises
         ------
@@ -78,8 +79,9 @@ class Drawer:
             arranged, plan = np.zeros((2, 1, 1, streams, 1), np.float32), NO_NETWORK
         else:
             arranged, plan = for_sampling(parts[self.network]), self.members[self.network].plan().arguments
+        stuck = np.zeros((streams, 2), np.int64)
         end = mixture_sampling.draw(
-            ids, first, self.cumulative, self.tries, states, self.to_own, self.meant, self.starts, self.lacking,
+            ids, first, stuck, self.cumulative, self.tries, states, self.to_own, self.meant, self.starts, self.lacking,
             self.ends, forbidden, uniforms.keys, uniforms.counters, self.network, arranged, *plan, NEVER,
         )  # fmt: skip
         if end < ids.shape[1] and (ids[:, end] == mixture_sampling.BROKEN).any():
@@ -87,7 +89,7 @@ class Drawer:
         after = list(states)
         if self.network >= 0:
             after[self.network] = from_sampling(arranged, end - first)
-        return end, after
+        return end, after, stuck
 
 
 def _flat(lists: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 from lmkit.decoding import choose
-from lmkit.errors import LmkitError, ModelError, OptionError
+from lmkit.errors import LmkitError, OptionError
 from lmkit.mixture import members as stored
 from lmkit.mixture.drawing import STUCK, Drawer
-from lmkit.mixture.vocabularies import Mapping, union
+from lmkit.mixture.ensemble import Ensemble, common_text, dissolved
 from lmkit.mixture.wrapper import of_streams, some_streams
 from lmkit.model import BOS, UNK, LanguageModel, State
 from lmkit.rnn.model import COMPANY
-from lmkit.text import TextLayer
 from lmkit.threads import in_threads
 from lmkit.uniforms import Uniforms
 
-__all__ = ["LinearMixture", "check_weights"]
+__all__ = ["LinearMixture", "check_weights", "log_sum"]
 
 TRIES = 16  # draws that meet a banned token before a whole row is computed
 IMPOSSIBLE = 1e-3  # a log-probability above this (or no number) comes from a damaged file
@@ -26,7 +27,7 @@ ROUNDING = 1e-6  # by which the sum of weights may differ from one
 NOTHING = np.empty(0, np.int32)
 
 
-class LinearMixture(LanguageModel):
+class LinearMixture(Ensemble):
     """Several models that share a text layer; each says with its weight what comes next.
 
     Mixtures among the members are dissolved into theirs. The state is those of all members, one after another.
@@ -48,74 +49,26 @@ class LinearMixture(LanguageModel):
     family = "linear"
 
     def __init__(self, members: list[LanguageModel], weights, names: list[str] | None = None):
-        names = names or [f"member {i + 1}" for i in range(len(members))]
         check_weights(weights, len(members))
-        self.text = union([member.text for member in members], names)
-        self.members, self.weights = _dissolved(members, [w / math.fsum(weights) for w in weights], self.text)
-        self.mappings = [Mapping.between(self.text, member.text) for member in self.members]
+        text, shares = common_text(members, names), [w / math.fsum(weights) for w in weights]
+        members, self.weights = dissolved(LinearMixture, members, shares, text, "weights")
+        super().__init__(members, text, self.weights)
         self._meant = [mapping.meant(m.vocabulary_size) for mapping, m in zip(self.mappings, self.members, strict=True)]
         with np.errstate(divide="ignore"):
             self._log_weights = np.log(self.weights)
         self._cumulative = np.cumsum(self.weights)
-        starts = [member.begin(1) for member in self.members]
         self._drawer = None  # made when it is needed
-        self._parts = [len(start) if isinstance(start, tuple) else None for start in starts]
-        self.metadata: dict = {}
-
-    @property
-    def remembers(self) -> bool:
-        return any(member.remembers for member in self.members)
-
-    @property
-    def threads(self) -> int:
-        """At most this many threads work for a member; the numbers are the same for every number of them."""
-        return max(getattr(member, "threads", 1) for member in self.members)
-
-    @threads.setter
-    def threads(self, threads: int) -> None:
-        for member in self.members:
-            if hasattr(member, "threads"):
-                member.threads = threads
 
     def settings(self) -> dict:
         listed = [{"family": m.family, "weight": round(w, 6)} for m, w in zip(self.members, self.weights, strict=True)]
         return {**super().settings(), "members": listed}
 
-    def _split(self, state: State) -> list[State]:
-        parts, at = [], 0
-        for size in self._parts:
-            parts.append(state[at] if size is None else tuple(state[at : at + size]))
-            at += size or 1
-        return parts
-
-    @staticmethod
-    def _join(parts: list[State]) -> State:
-        return tuple(array for part in parts for array in (part if isinstance(part, tuple) else (part,)))
-
-    def begin(self, n: int = 1) -> State:
-        return self._join([member.begin(n) for member in self.members])
-
     def log_probs(self, state: State) -> np.ndarray:
-        rows = None
-        for member, mapping, log_weight, part in zip(
-            self.members, self.mappings, self._log_weights, self._split(state), strict=True
-        ):
-            own = mapping.rows(member.log_probs(part)) + log_weight
-            rows = own if rows is None else np.logaddexp(rows, own)
-        return rows.astype(np.float32)
+        return log_sum(self.member_log_probs(state), self._log_weights)
 
-    def advance(self, state: State, ids: np.ndarray) -> State:
-        parts = zip(self.members, self.mappings, self._split(state), strict=True)
-        return self._join([member.advance(part, mapping.ids[ids]) for member, mapping, part in parts])
-
-    def member_scores(self, state: State, ids: np.ndarray) -> tuple[np.ndarray, State]:
-        """Return log p_m of each token, (members, n, T), and the state after the last."""
-        scores, after = [], []
-        for member, mapping, part in zip(self.members, self.mappings, self._split(state), strict=True):
-            log_p, part = member.score(part, mapping.ids[ids])
-            scores.append(mapping.scores(log_p, ids))
-            after.append(part)
-        return np.stack(scores), self._join(after)
+    def rows(self, state: State, ids: np.ndarray) -> tuple[np.ndarray, State]:
+        rows, after = self.member_rows(state, ids)
+        return log_sum(rows, self._log_weights), after
 
     def score(self, state: State, ids: np.ndarray) -> tuple[np.ndarray, State]:
         scores, after = self.member_scores(state, ids)
@@ -138,18 +91,26 @@ class LinearMixture(LanguageModel):
         return ids, tuple(np.concatenate(arrays) for arrays in zip(*after, strict=True)) if after else state
 
     def _draw_piece(self, state, ids, uniforms, rows, forbidden):
-        """Let the kernel draw for some streams, and help it where it meets forbidden tokens again and again."""
+        """Let the kernel draw for some streams, and help it where it meets the same tokens again and again."""
         end, parts = 0, self._split(state)
         with of_streams(uniforms, rows) as dice:
             while end < ids.shape[1]:
-                end, parts = self._drawer.draw(parts, end, ids, dice, forbidden)
+                end, parts, stuck = self._drawer.draw(parts, end, ids, dice, forbidden)
                 if end < ids.shape[1]:
-                    stuck = np.flatnonzero(ids[:, end] == STUCK)
                     here = self._join(parts)
-                    with of_streams(dice, stuck) as some:
-                        ids[stuck, end] = self._from_rows(some_streams(here, stuck), some, forbidden)
+                    for i in np.flatnonzero(ids[:, end] == STUCK):
+                        with of_streams(dice, [i]) as one:
+                            ids[i, end] = self._helped(some_streams(here, np.array([i])), *stuck[i], one, forbidden)
                     parts, end = self._split(self.advance(here, ids[:, end])), end + 1
         return self._join(parts)
+
+    def _helped(self, state, m, level, dice, forbidden):
+        """Draw a token from whole rows: where a member is named, from those that its contexts have left to it."""
+        if m < 0:
+            return self._from_rows(state, dice, forbidden)[0]
+        own = self.members[m].draw_left(self._split(state)[m], level, dice)
+        token = self._token(m, own, dice)[0]
+        return self._draw_one(state, dice, forbidden)[0] if forbidden[token] else token
 
     def _draw_in_steps(self, state, ids, uniforms, forbidden):
         """Draw token by token from members of any kind."""
@@ -204,38 +165,22 @@ class LinearMixture(LanguageModel):
             raise LmkitError("nothing can be drawn: no member knows a token but <unk>; --allow-unk lets it come")
         return ids
 
-    def shorten(self, state: State) -> State | None:
-        parts = self._split(state)
-        shorter = [member.shorten(part) for member, part in zip(self.members, parts, strict=True)]
-        if all(part is None for part in shorter):
-            return None
-        return self._join([part if new is None else new for part, new in zip(parts, shorter, strict=True)])
-
-    def tensors(self) -> dict[str, np.ndarray]:
-        """Return the arrays of all members and of the common text layer, for the file."""
-        return {**self.text.tensors(), **stored.tensors(self.members)}
-
     def config(self) -> dict:
         """Return what besides the arrays makes the model, for its file."""
         return {"weights": list(self.weights), "members": stored.entries(self.members)}
 
     @classmethod
-    def from_file(cls, file) -> LinearMixture:
-        """Build the mixture over a file's memory-mapped tensors (`lmkit.storage.ModelFile`).
+    def of_config(cls, members: list[LanguageModel], config: dict[str, Any]) -> LinearMixture:
+        return cls(members, config.get("weights"))
 
-        Raises
-        ------
-        ModelError
-            The file does not hold a whole mixture.
-        """
-        members = stored.read(file)
-        weights = file.metadata["config"].get("weights")
-        try:
-            mixture = cls(members, weights)
-        except OptionError as error:
-            raise ModelError(f"{file.name}: the mixture is damaged: {error}; make it anew") from None
-        mixture.metadata = file.metadata
-        return mixture
+
+def log_sum(rows: list[np.ndarray], log_weights: Iterable) -> np.ndarray:
+    """Return log(sum over members of weight p), float32 (..., V), from rows of log p and logarithms of weights."""
+    total = None
+    for row, log_weight in zip(rows, log_weights, strict=True):
+        own = row + log_weight
+        total = own if total is None else np.logaddexp(total, own)
+    return total.astype(np.float32)
 
 
 def check_weights(weights, members: int) -> None:
@@ -250,14 +195,3 @@ def check_weights(weights, members: int) -> None:
         raise OptionError(f"weights are {weights!r}; expected {members} numbers from 0 to 1 that sum to one")
     if abs(math.fsum(weights) - 1) > ROUNDING:
         raise OptionError(f"weights sum to {math.fsum(weights):g}; they must sum to one")
-
-
-def _dissolved(members, weights, text: TextLayer) -> tuple[list[LanguageModel], tuple[float, ...]]:
-    """Put the members of mixtures in their places, if those know the same tokens: else their shares would change."""
-    found: list[tuple[LanguageModel, float]] = []
-    for member, weight in zip(members, weights, strict=True):
-        if isinstance(member, LinearMixture) and set(member.text.vocabulary.tokens()) == set(text.vocabulary.tokens()):
-            found += [(m, weight * w) for m, w in zip(member.members, member.weights, strict=True)]
-        else:
-            found.append((member, weight))
-    return [m for m, _ in found], tuple(w for _, w in found)

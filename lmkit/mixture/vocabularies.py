@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 
 import numpy as np
@@ -32,9 +33,16 @@ class Mapping:
     @classmethod
     def between(cls, text: TextLayer, member: TextLayer) -> Mapping:
         """Return the mapping from one text layer's tokens to those of another."""
-        own = {token: i for i, token in enumerate(member.vocabulary.tokens())}
-        ids = np.array([own.get(token, UNK) for token in text.vocabulary.tokens()], np.int32)
+        if text.vocabulary == member.vocabulary:
+            return cls(np.arange(len(text.vocabulary), dtype=np.int32), np.array([UNK], np.int32))
+        ids = member.vocabulary.ids_of(text.vocabulary)
+        ids[ids < 0] = UNK
         return cls(ids, np.flatnonzero(ids == UNK).astype(np.int32))
+
+    @functools.cached_property
+    def same(self) -> bool:
+        """Whether the member numbers all tokens as the mixture does."""
+        return len(self.unknown) == 1 and bool((self.ids == np.arange(len(self.ids))).all())
 
     @property
     def log_share(self) -> float:
@@ -48,19 +56,26 @@ class Mapping:
         meant[self.ids[known]] = known
         return meant
 
+    @property
+    def log_shares(self) -> np.ndarray:
+        """The logarithm of the share that each token has of the probability of the member's, float64 (V,)."""
+        shares = np.zeros(len(self.ids))
+        shares[self.unknown] = self.log_share
+        return shares
+
     def rows(self, rows: np.ndarray) -> np.ndarray:
-        """Return rows of log p over the member's tokens as rows over those of the mixture."""
-        mapped = rows[:, self.ids]
-        mapped[:, self.unknown] += self.log_share
+        """Return log p over the member's tokens (..., V of the member) as rows over those of the mixture."""
+        if self.same:
+            return rows
+        mapped = np.take(rows, self.ids, axis=-1)
+        mapped[..., self.unknown] += np.float32(self.log_share)
         return mapped
 
     def scores(self, log_p: np.ndarray, ids: np.ndarray) -> np.ndarray:
         """Return log p of tokens of the mixture, from those of the member's tokens that stand for them."""
         if len(self.unknown) == 1:
             return log_p
-        lacking = np.zeros(len(self.ids), np.float32)
-        lacking[self.unknown] = self.log_share
-        return log_p + lacking[ids]
+        return log_p + self.log_shares.astype(np.float32)[ids]
 
 
 def union(layers: list[TextLayer], names: list[str]) -> TextLayer:
@@ -88,17 +103,21 @@ def union(layers: list[TextLayer], names: list[str]) -> TextLayer:
                     f"{name} was trained with --{what} {here}, {names[0]} with {there}: they see different tokens; "
                     f"train both alike"
                 )
-    tokens = dict.fromkeys(first.vocabulary.tokens())
+    vocabulary = first.vocabulary
     for layer, name in zip(layers[1:], names[1:], strict=True):
-        own = layer.vocabulary.tokens()
-        if first.settings.tokenizer not in ("byte", "char") and set(own) != set(tokens):
-            other = min(set(own) ^ set(tokens))
+        if layer.vocabulary == vocabulary:
+            continue
+        lacking = np.flatnonzero(vocabulary.ids_of(layer.vocabulary) < 0)
+        same = not len(lacking) and len(layer.vocabulary) == len(vocabulary)
+        if first.settings.tokenizer not in ("byte", "char") and not same:
+            other = min(set(layer.vocabulary.tokens()) ^ set(vocabulary.tokens()))
             raise OptionError(
                 f"{name} and {names[0]} know different words, such as {other!r}, so that a mixture would be no "
                 f"distribution; train the second with --vocab {names[0]}"
             )
-        tokens.update(dict.fromkeys(own))
-    listed = list(tokens)
-    same = listed == first.vocabulary.tokens()
-    vocabulary = first.vocabulary if same else Vocabulary.from_tokens(listed[len(RESERVED) :])
+        if len(lacking):
+            added = [layer.vocabulary.token_bytes(i) for i in lacking.tolist()]
+            vocabulary = Vocabulary.from_tokens([*vocabulary.tokens()[len(RESERVED) :], *added])
+    if vocabulary is first.vocabulary:
+        return first
     return TextLayer(first.settings, vocabulary, first.unicode_version, first.lowercase_version)

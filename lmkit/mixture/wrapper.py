@@ -11,6 +11,7 @@ from lmkit.mixture import members
 from lmkit.mixture.parameters import Parameters, read
 from lmkit.model import LanguageModel, State
 from lmkit.uniforms import Uniforms
+from lmkit.vectors import TokenVectors
 
 __all__ = ["Wrapper", "of_streams", "some_streams"]
 
@@ -48,6 +49,9 @@ class Wrapper(LanguageModel):
     def config(self) -> dict:
         """Return what besides the arrays makes the model, for its file."""
         return {"parameters": self.parameters.describe(), "members": members.entries([self.base])}
+
+    def token_vectors(self) -> tuple[TokenVectors, TokenVectors] | None:
+        return self.base.token_vectors()
 
     def own_tensors(self) -> dict[str, np.ndarray]:
         """Return the arrays that are not the base's."""

@@ -26,7 +26,7 @@ from lmkit.model import BOS, EOS, RESERVED, UNK
 from lmkit.ngram.assembly import Level, assemble
 from lmkit.ngram.model import ARPA, NGramModel
 from lmkit.ngram.options import MAX_ORDER
-from lmkit.ngram.trie import INTERNAL_COLUMNS, LEAF_COLUMNS
+from lmkit.ngram.trie import INTERNAL_COLUMNS, LEAF_COLUMNS, MOST
 from lmkit.text import Corpus, TextLayer, TextSettings, Vocabulary, escape, unescape
 from lmkit.text.table import TokenTable
 from lmkit.threads import available
@@ -36,7 +36,6 @@ __all__ = ["arpa_lines", "read_arpa"]
 PIECE = 1 << 20  # bytes that are written at once
 LOG_10 = math.log(10)
 WORD_BYTES, BLOCK_BYTES = 256, 32 << 20  # that a word takes beside its n-gram, and the file's blocks, to read them
-MOST = 2**32 - 64  # n-grams: a node's number is a uint32
 NOWHERE = np.float32(-99 * LOG_10)  # of `<unk>` where a model has none
 
 

@@ -24,6 +24,7 @@ class Level:
     Attributes
     ----------
     grams : ndarray of int32, shape (m, n)
+        Or, where their parents are known, the last words alone: (m, 1).
     log_p, backoffs : ndarray of float32, shape (m,)
         Natural logarithms.
     blank : ndarray of bool, shape (m,)
@@ -194,7 +195,9 @@ class Structure:
             blanks.append(firsts[k] + where)
         for k in range(1, order):
             offset = firsts[k + 1]
-            kernels.sum_masses(firsts[k], offset, nodes, self.records(k + 1), offset)
+            parts = ranges(firsts[k], offset, self.threads)
+            jobs = [(a, b, nodes, self.records(k + 1), offset) for a, b in parts]
+            in_threads(self.threads, kernels.sum_masses, jobs)
         for k in range(1, order + 1):
             kernels.skip_leaves(firsts[k], firsts[k + 1], nodes, self.records(k), firsts[k])
         unigrams = np.exp(self.records(1).view(np.float32)[:, LOG_P].astype(np.float64))

@@ -157,6 +157,28 @@ class Levels:
         first = sum(self.sizes[:k])
         return self.nodes[first : first + self.sizes[k]]
 
+    def up_to(self, order: int, *, adjusted: bool) -> Levels:
+        """Return a copy without longer n-grams: what `link_levels` makes of the same text for this order.
+
+        Parameters
+        ----------
+        adjusted : bool
+            As in `link_levels`. Where these counts are adjusted, `occurrences` must have been kept.
+        """
+        top, sizes = len(self.sizes) - 1, self.sizes[: order + 1]
+        internal, end = sum(sizes[:-1]), sum(sizes)
+        occurrences = self.occurrences[:end].copy()
+        nodes = self.nodes[: internal + 1].copy()
+        leaves = self.leaves.copy() if order == top else self.nodes[internal:end, :LEAF_COLUMNS].copy()
+        if occurrences.size:  # the highest order is not adjusted, and no order if none is to be
+            leaves[:, COUNT] = occurrences[internal:]
+            if not adjusted:
+                nodes[:internal, COUNT] = occurrences[:internal]
+                occurrences = NO_COUNTS
+        nodes[internal] = 0
+        nodes[internal, BEGIN] = end
+        return Levels(nodes, leaves, sizes, self.dropped[: order + 1], occurrences)
+
 
 def link_levels(
     ids: np.ndarray, order: int, counts: np.ndarray, *, adjusted: bool, occurrences=False, cutoffs=None,

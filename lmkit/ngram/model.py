@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -10,22 +11,27 @@ import numpy as np
 from lmkit.errors import LmkitError, ModelError, OptionError
 from lmkit.kernels import ngram_query, ngram_sampling
 from lmkit.memory import allowed, resident
-from lmkit.model import BOS, RESERVED, LanguageModel
+from lmkit.model import BOS, EOS, RESERVED, LanguageModel
+from lmkit.ngram.contexts import context_vectors
 from lmkit.ngram.count_files import Counts, levels_of
 from lmkit.ngram.counts import NOTHING, link_levels
 from lmkit.ngram.estimators import ESTIMATORS
 from lmkit.ngram.external import bytes_in_memory, estimate_on_disk
 from lmkit.ngram.options import SMOOTHINGS, NGramOptions
-from lmkit.ngram.pieces import check_streams, match_in_parts, score_in_pieces
+from lmkit.ngram.pieces import check_streams, match_in_parts, rows_in_parts, score_in_pieces
 from lmkit.ngram.smoothing import estimate
-from lmkit.ngram.trie import BACKOFF, BEGIN, SUFFIX, WORD, Trie, read_only
+from lmkit.ngram.trie import BACKOFF, BEGIN, LOG_P, MASS, SUFFIX, WORD, Trie, read_only
 from lmkit.text import TextLayer, Vocabulary
 from lmkit.threads import available, in_threads
 from lmkit.uniforms import Uniforms
+from lmkit.vectors import SparseVectors
 
-__all__ = ["ARPA", "IMPOSSIBLE", "NGramModel", "read_settings", "train", "train_from_counts"]
+__all__ = [
+    "ARPA", "COUNTS", "FOLLOWERS", "IMPOSSIBLE", "MIXTURE", "NGramModel", "read_settings", "train", "train_from_counts",
+]  # fmt: skip
 
-ARPA = "arpa"  # the smoothing of a model that was not estimated here
+ARPA, MIXTURE = "arpa", "mixture"  # the smoothing of a model that was not estimated here
+COUNTS, FOLLOWERS = "counts", "followers"  # what the sizes of contexts are
 NOBODY = np.zeros(0, np.uint32)
 IMPOSSIBLE = 1.001  # a probability above this (or no number) comes from a damaged file
 COMPANY = 8  # streams a thread draws at least: they wait for memory together
@@ -47,6 +53,8 @@ class NGramModel(LanguageModel):
         Whether contexts mix what followed them with what a shorter one says; if not, they back off to it.
     spreads : bool
         Whether contexts give what they leave to all words equally, not as a shorter context says.
+    uniform : float
+        The logarithm of what each word then has of it; else NaN.
     threads : int
         At most this many threads score and draw; the numbers are the same for every number of them.
     """
@@ -69,9 +77,8 @@ class NGramModel(LanguageModel):
         )
         self._begin = bos if begins else 0  # cut-offs may leave `<s>` without children: then it is no context
         interpolates = options.get("interpolate", True)  # what models of the first version do
-        spread = options["smoothing"] == "add-k" and interpolates
-        self._uniform = -math.log(self.vocabulary_size - 1) if spread else math.nan
-        self.spreads = spread
+        self.spreads = options["smoothing"] == "add-k" and interpolates
+        self.uniform = -math.log(self.vocabulary_size - 1) if self.spreads else math.nan
         self.interpolates = interpolates
         self._scores = options["smoothing"] == "stupid-backoff"
 
@@ -79,6 +86,11 @@ class NGramModel(LanguageModel):
     def order(self) -> int:
         """n: a token is predicted from the n - 1 before it."""
         return self.trie.order
+
+    @functools.cached_property
+    def _unigrams(self) -> np.ndarray:
+        """log p of the unigrams, side by side."""
+        return read_only(self.trie.level(1).view(np.float32)[:, LOG_P])
 
     def settings(self) -> dict:
         return {**super().settings(), **{k: v for k, v in self.options.items() if k not in ("discounts", "weights")}}
@@ -88,7 +100,8 @@ class NGramModel(LanguageModel):
 
     def log_probs(self, state: np.ndarray) -> np.ndarray:
         rows = np.empty((len(state), self.vocabulary_size), np.float32)
-        ngram_query.log_prob_rows(self.trie.nodes, self.trie.leaves, self.order, self._uniform, read_only(state), rows)
+        shared = (self.trie.nodes, self.trie.leaves, self.order, self.uniform, self._unigrams)
+        rows_in_parts(ngram_query.log_prob_rows, shared, state, rows, self.threads)
         if self._scores:  # are no distribution until they are divided by their sum
             rows -= np.log(np.exp(rows, dtype=np.float64).sum(axis=1, keepdims=True))
         return rows
@@ -110,8 +123,41 @@ class NGramModel(LanguageModel):
         return after
 
     def score(self, state: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        shared = (self.trie.nodes, self.trie.leaves, self.order, self.vocabulary_size, self._begin, self._uniform)
+        shared = (self.trie.nodes, self.trie.leaves, self.order, self.vocabulary_size, self._begin, self.uniform)
         return score_in_pieces(ngram_query.score_pieces, shared, self.order, state, ids, self.threads)
+
+    def states(self, state: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the state before each token of a text, uint32 (n, T), and that after the last."""
+        shared = (self.trie.nodes, self.trie.leaves, self.order, self.vocabulary_size, self._begin)
+        return score_in_pieces(ngram_query.state_pieces, shared, self.order, state, ids, self.threads, np.uint32)
+
+    def rows(self, state: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        before, after = self.states(state, ids)
+        return self.log_probs(before.ravel()).reshape(*before.shape, self.vocabulary_size), after
+
+    @property
+    def context_measure(self) -> str:
+        """What `context_sizes` are: counts, or numbers of followers where no counts are kept."""
+        return COUNTS if self.trie.counts.size else FOLLOWERS
+
+    def context_sizes(self, state: np.ndarray) -> np.ndarray:
+        """Return how often what a state remembers was followed by a token in training, int64 (n,).
+
+        Where no counts are kept, by how many different tokens it is followed in the model. 0 for the empty context.
+        """
+        nodes, last = self.trie.nodes, self.trie.internal - 1
+        context = np.minimum(state, last)
+        for _ in range(self.order):  # a context that has but a weight is followed by nothing
+            ends = nodes[context, BEGIN] == nodes[context + 1, BEGIN]
+            if not ends.any():
+                break
+            context = np.where(ends, np.minimum(nodes[context, SUFFIX], last), context)
+        if self.context_measure == COUNTS:
+            begin, end = 1 + BOS, 1 + EOS  # no token is `<s>`, so it was not counted: it stands behind each `</s>`
+            sizes = self.trie.counts[np.where(context == begin, end, context)].astype(np.int64)
+        else:
+            sizes = nodes[context + 1, BEGIN].astype(np.int64) - nodes[context, BEGIN]
+        return np.where(context == 0, 0, np.maximum(sizes, 0))
 
     def draw(self, state: np.ndarray, t: int, uniforms: Uniforms, banned: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         streams = len(state)
@@ -149,11 +195,20 @@ class NGramModel(LanguageModel):
         in_threads(self.threads, kernel, jobs)
         state[:] = after
 
+    def draw_left(self, state: np.ndarray, level: int, uniforms: Uniforms) -> np.ndarray:
+        """Draw a token for one stream that the `level` longest contexts have left to the next shorter one, (1,).
+
+        For who draws with `ngram_sampling.speak_backing_off`.
+        """
+        forbidden = np.zeros(self.vocabulary_size, np.uint8)
+        forbidden[BOS] = 1
+        return np.array([self._draw_from_rows(state[0], uniforms, forbidden, 0, int(level))[0]], np.int32)
+
     def _draw_from_rows(self, state, uniforms, forbidden, stream, level):
         """Draw a token from whole rows; return it and the state after.
 
-        `level` contexts, of a model that backs off, have left it to the next shorter one: each takes a token that is
-        not among its children. Where none is allowed, the shorter context answers.
+        `level` contexts, of a model that backs off, have left it to the next shorter one: each takes a token that it
+        does not refuse. Where none is allowed, the shorter context answers.
         """
         path = [np.array([state], np.uint32)]
         for _ in range(level):
@@ -161,7 +216,7 @@ class NGramModel(LanguageModel):
             path.append(path[-1] if shorter is None else shorter)
         token = self._roll(path[level], uniforms, stream, path[level - 1] if level else None, forbidden)
         for j in reversed(range(level - 1)):
-            if token is not None and self._refuses(path[j], token):
+            if token is not None and token in self._refused(path[j]):
                 token = self._roll(path[j + 1], uniforms, stream, path[j], forbidden)
         context = path[0]
         while token is None or forbidden[token]:
@@ -172,14 +227,14 @@ class NGramModel(LanguageModel):
         return token, self.advance(path[0], np.array([token], np.int32))[0]
 
     def _roll(self, context, uniforms, stream, refusing, forbidden):
-        """Draw from the distribution after a context: of what is allowed, or of what the context `refusing` does not
-        know; None where there is nothing."""
+        """Draw from the distribution after a context: of what is allowed, or of what the context `refusing` takes;
+        None where there is nothing."""
         row = np.exp(self.log_probs(context)[0].astype(np.float64))
         row[~(row <= IMPOSSIBLE)] = 0
         if refusing is None:
             row[forbidden != 0] = 0
         else:
-            row[self._children(refusing)] = 0
+            row[self._refused(refusing)] = 0
         cumulative = np.cumsum(row)
         if not cumulative[-1] > 0:
             return None
@@ -188,18 +243,19 @@ class NGramModel(LanguageModel):
         uniforms.counters[stream] = one.counters[0]
         return int(np.searchsorted(cumulative, u * cumulative[-1], side="right"))
 
-    def _children(self, context):
-        """Return the words that were seen after a context; of a damaged file's only those that there are."""
+    def _refused(self, context):
+        """Return the words that a context does not take from the shorter one, as `lmkit.kernels.ngram_walk.refuses`
+        says: those that were seen after it, or none; of a damaged file's only those that there are."""
         trie, c = self.trie, min(int(context[0]), self.trie.internal - 1)
         low, high = int(trie.nodes[c, BEGIN]), int(trie.nodes[c + 1, BEGIN])
         if low < trie.internal:
-            words = trie.nodes[low : min(high, trie.internal), WORD]
+            children = trie.nodes[low : min(high, trie.internal)]
         else:
-            words = trie.leaves[low - trie.internal : max(high - trie.internal, 0), WORD]
-        return words[words < self.vocabulary_size]
-
-    def _refuses(self, context, token):
-        return token in self._children(context)
+            children = trie.leaves[low - trie.internal : max(high - trie.internal, 0)]
+        gamma = float(np.exp(trie.nodes[c, BACKOFF : BACKOFF + 1].view(np.float32).astype(np.float64))[0])
+        spoken = min(max((1 - gamma) * 2.0**32, 0.0), 2.0**32 - 1)
+        words = children[:, WORD]
+        return words[(words < self.vocabulary_size) & (abs(children[-1:, MASS].astype(float) - spoken) > 1)]
 
     def shorten(self, state: np.ndarray) -> np.ndarray | None:
         """Return the next shorter contexts; None where all are empty already."""
@@ -223,6 +279,16 @@ class NGramModel(LanguageModel):
         shared = (trie.nodes, trie.leaves, self.order, self.vocabulary_size, self._begin, blank)
         match_in_parts(ngram_query.matches, shared, ids, found, self.threads)
         return np.searchsorted(np.cumsum(trie.sizes), found, side="right")
+
+    def token_vectors(self) -> tuple[SparseVectors, SparseVectors] | None:
+        """See `lmkit.ngram.contexts`; a damaged model raises ModelError."""
+        if self.order == 1:
+            return None
+        first, second, log_p = self.trie.bigrams()
+        _, _, begin, end = self.trie.firsts[:4]
+        seen = np.ones(end - begin, bool)
+        seen[self.blanks[(self.blanks >= begin) & (self.blanks < end)] - begin] = False
+        return context_vectors((first[seen], second[seen], log_p[seen]), self.trie.level(1).view(np.float32)[:, LOG_P])
 
     def unpacked(self) -> NGramModel:
         """Return this model: only packed ones (`lmkit.ngram.packed`) have to be unpacked."""
@@ -269,7 +335,7 @@ def read_settings(file) -> tuple[TextLayer, dict, list]:
     config = file.metadata.get("config")
     options = dict(config) if isinstance(config, dict) else {}
     sizes = options.pop("ngrams", None)
-    if not isinstance(sizes, list) or options.get("smoothing") not in (*SMOOTHINGS, ARPA):
+    if not isinstance(sizes, list) or options.get("smoothing") not in (*SMOOTHINGS, ARPA, MIXTURE):
         raise ModelError(f"{file.name}: its settings are not those of an n-gram model; train it anew")
     return text, options, sizes
 

@@ -33,15 +33,17 @@ from lmkit.kernels import ngram_pruning
 from lmkit.kernels.ngram_estimation import alias_table
 from lmkit.model import BOS, LanguageModel
 from lmkit.ngram.assembly import Level, structure_of_parents
-from lmkit.ngram.model import IMPOSSIBLE, NGramModel, read_settings
+from lmkit.ngram.contexts import context_vectors
+from lmkit.ngram.model import FOLLOWERS, IMPOSSIBLE, NGramModel, read_settings
 from lmkit.ngram.options import MAX_ORDER
-from lmkit.ngram.pieces import check_streams, match_in_parts, score_in_pieces
+from lmkit.ngram.pieces import check_streams, match_in_parts, rows_in_parts, score_in_pieces
 from lmkit.ngram.pruning import check_backs_off
 from lmkit.ngram.quantization import codebook, encode
 from lmkit.ngram.trie import BACKOFF, BEGIN, LOG_P, WORD, read_only
 from lmkit.text import TextLayer
 from lmkit.threads import available, in_threads
 from lmkit.uniforms import Uniforms
+from lmkit.vectors import SparseVectors
 
 __all__ = ["MAX_BITS", "MIN_BITS", "PackedModel", "PackedTrie", "check_bits", "pack", "packed_bytes", "read_ngrams"]
 
@@ -213,7 +215,7 @@ class PackedModel(LanguageModel):
 
     def log_probs(self, state: np.ndarray) -> np.ndarray:
         rows = np.empty((len(state), self.vocabulary_size), np.float32)
-        queries.log_prob_rows(*self._numbers, read_only(state), rows)
+        rows_in_parts(queries.log_prob_rows, self._numbers, state, rows, self.threads)
         return rows
 
     def advance(self, state: np.ndarray, ids: np.ndarray) -> np.ndarray:
@@ -225,6 +227,30 @@ class PackedModel(LanguageModel):
 
     def score(self, state: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return score_in_pieces(queries.score_pieces, self._numbers, self.order, state, ids, self.threads)
+
+    def states(self, state: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the state before each token of a text, uint32 (n, T, max(order - 1, 1)), and that after the last."""
+        shape = state.shape[1:]
+        return score_in_pieces(
+            queries.state_pieces, self._moves, self.order, state, ids, self.threads, np.uint32, shape
+        )
+
+    def rows(self, state: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        before, after = self.states(state, ids)
+        rows = self.log_probs(before.reshape(-1, before.shape[2]))
+        return rows.reshape(*before.shape[:2], self.vocabulary_size), after
+
+    @property
+    def context_measure(self) -> str:
+        """What `context_sizes` are: see `NGramModel`; packed models keep no counts."""
+        return FOLLOWERS
+
+    def context_sizes(self, state: np.ndarray) -> np.ndarray:
+        """Return by how many different tokens what a state remembers is followed in the model: see `NGramModel`."""
+        words, _, begins, samples, layout, order = self._moves
+        sizes = np.empty(len(state), np.int64)
+        queries.followers(words, begins, samples, layout, order, read_only(state), sizes)
+        return sizes
 
     def draw(self, state: np.ndarray, t: int, uniforms: Uniforms, banned: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         shape = uniforms.keys.shape
@@ -283,6 +309,20 @@ class PackedModel(LanguageModel):
         found = np.empty(len(ids), np.int64)
         match_in_parts(queries.matches, self._numbers, ids, found, self.threads)
         return found
+
+    def token_vectors(self) -> tuple[SparseVectors, SparseVectors] | None:
+        """See `lmkit.ngram.contexts`; a damaged model raises ModelError."""
+        if self.order == 1:
+            return None
+        trie, size = self.trie, self.trie.sizes[2]
+        second, log_p = np.empty(size, np.int32), np.empty(size, np.float32)
+        nothing = np.zeros(0, np.float32)
+        bits.unpack_records(*self._numbers[:2], trie.values, trie.layout, 2, second, log_p, nothing)
+        children = np.diff(trie.words[:, 2].astype(np.int64))
+        if trie.words[0, 2] or (children < 0).any() or children.sum() != size or (second >= trie.sizes[1]).any():
+            raise ModelError("the bigrams of the model are damaged; pack it anew")
+        first, seen = np.repeat(np.arange(trie.sizes[1]), children), ~np.isnan(log_p)
+        return context_vectors((first[seen], second[seen], log_p[seen]), trie.words.view(np.float32)[:-1, 0])
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return all arrays of the model, for its file."""
@@ -377,7 +417,7 @@ def pack(model: NGramModel, quantize: int) -> PackedModel:
         contexts = trie.cut(k - 1, model.threads)
         weights = nodes[firsts[k - 1] : firsts[k]].view(np.float32)[:, BACKOFF]
         nothing = weights == -np.inf
-        in_threads(model.threads, ngram_pruning.renormalise, [(a, b, *shared) for a, b in contexts])
+        in_threads(model.threads, ngram_pruning.renormalise, [(a, b, *shared, 0.0) for a, b in contexts])
         weights[nothing] = -np.inf
         if k > 2:
             books[-1][1], coded[-1][1] = _rounded(weights, np.zeros(len(weights), bool), quantize)

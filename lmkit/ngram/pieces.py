@@ -9,17 +9,25 @@ import numpy as np
 
 from lmkit.model import EOS
 from lmkit.ngram.trie import read_only
-from lmkit.threads import in_threads
+from lmkit.threads import in_threads, ranges
 
-__all__ = ["PIECE", "check_streams", "match_in_parts", "score_in_pieces"]
+__all__ = ["PIECE", "check_streams", "match_in_parts", "rows_in_parts", "score_in_pieces"]
 
+NUMBERS = 2**18  # of rows: more are written by several threads
 PIECE = 16384  # tokens: a long text is scored in pieces of this size, a few at a time
 
 
 def score_in_pieces(
-    kernel: Callable, shared: tuple, order: int, state: np.ndarray, ids: np.ndarray, threads: int
+    kernel: Callable,
+    shared: tuple,
+    order: int,
+    state: np.ndarray,
+    ids: np.ndarray,
+    threads: int,
+    dtype: type = np.float32,
+    shape: tuple[int, ...] = (),
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return log p of each token, float32 (n, T), and the state after the last.
+    """Return log p of each token, float32 (n, T), or what else the kernel writes of it, and the state after the last.
 
     A prediction depends on n - 1 tokens only, so a long text falls into pieces that are scored at the same time; each
     but the first begins n - 1 tokens early in the state of zeros, the empty context, which leads to the same state.
@@ -30,13 +38,15 @@ def score_in_pieces(
         Called with `shared`, then as `lmkit.kernels.ngram_query.score_pieces` from `ids` on.
     state : ndarray of uint32
         A row for each stream.
+    dtype, shape
+        Of what the kernel writes for one token.
     """
     ids = np.ascontiguousarray(ids, np.int32)
     check_streams(ids.ndim == 2 and len(ids) == len(state), state, "ids", ids.shape)
     streams, length = ids.shape
     if not length:
-        return np.empty((streams, 0), np.float32), state.copy()
-    out = np.empty(ids.size, np.float32)
+        return np.empty((streams, 0, *shape), dtype), state.copy()
+    out = np.empty((ids.size, *shape), dtype)
     cuts = np.arange(0, length, PIECE if length >= 2 * PIECE else _short(order, streams, length))
     offsets = np.arange(streams)[:, None] * length
     warm_up = np.minimum(cuts, order - 1)
@@ -51,12 +61,25 @@ def score_in_pieces(
     slices = [slice(p[0], p[-1] + 1) for p in parts]
     jobs = [(*shared, read_only(ids.ravel()), *(a[s] for a in pieces[:4]), out, after[s]) for s in slices]
     in_threads(threads, kernel, jobs)
-    return out.reshape(streams, length), after.reshape(states.shape)[:, -1].copy()
+    return out.reshape(streams, length, *shape), after.reshape(states.shape)[:, -1].copy()
 
 
 def _short(order: int, streams: int, length: int) -> int:
     """Return the pieces of a text that is too short for whole ones, so that the lanes of the kernel have company."""
     return max(32 * order, -(-length * streams // 32))
+
+
+def rows_in_parts(kernel: Callable, shared: tuple, state: np.ndarray, rows: np.ndarray, threads: int) -> None:
+    """Write log p of every token in each of many states.
+
+    Parameters
+    ----------
+    kernel : callable
+        Called with `shared`, then as `lmkit.kernels.ngram_query.log_prob_rows` from `states` on.
+    """
+    state = read_only(state)
+    parts = ranges(0, len(state), threads if rows.size > NUMBERS else 1)
+    in_threads(threads, kernel, [(*shared, state[a:b], rows[a:b]) for a, b in parts])
 
 
 def match_in_parts(kernel: Callable, shared: tuple, ids: np.ndarray, found: np.ndarray, threads: int) -> None:

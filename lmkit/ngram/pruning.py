@@ -14,12 +14,13 @@ from lmkit.model import EOS
 from lmkit.ngram.assembly import Level, structure_of_parents
 from lmkit.ngram.model import NGramModel
 from lmkit.ngram.options import check_cutoffs
-from lmkit.ngram.trie import BEGIN, LOG_P
+from lmkit.ngram.trie import BACKOFF, BEGIN, LOG_P, Trie
 from lmkit.threads import in_threads
 
-__all__ = ["check_backs_off", "cut_off", "prune"]
+__all__ = ["LEAST", "NO_BLANKS", "check_backs_off", "cut_off", "prune"]
 
 NO_BLANKS = np.zeros(0, np.uint8)
+LEAST = kernels.NOTHING  # is left by a context whose probabilities, as rounded numbers say, sum to one
 
 
 def check_backs_off(model: NGramModel, what: str = "pruning") -> None:
@@ -155,8 +156,9 @@ def _without(model: NGramModel, stays: list[np.ndarray], record: dict) -> NGramM
     for k in range(1, order):
         kernels.renormalise(
             built.firsts[k], built.firsts[k + 1], built.nodes, built.leaves, built.records(k + 1), built.firsts[k + 1],
-            NO_BLANKS,
+            NO_BLANKS, LEAST,
         )  # fmt: skip
+        built.records(k).view(np.float32)[_whole_and_closed(trie, k, stays), BACKOFF] = -np.inf
     small, blanks = built.finished()
     if trie.counts.size:
         kept = np.concatenate([[True], *stays])
@@ -166,3 +168,12 @@ def _without(model: NGramModel, stays: list[np.ndarray], record: dict) -> NGramM
     )
     pruned.threads = model.threads
     return pruned
+
+
+def _whole_and_closed(trie: Trie, k: int, stays: list[np.ndarray]) -> np.ndarray:
+    """Return which of the k-grams that stay leave nothing to shorter contexts and keep all that was seen, bool."""
+    firsts = trie.firsts
+    begins = trie.nodes[firsts[k] : firsts[k + 1] + 1, BEGIN].astype(np.int64) - firsts[k + 1]
+    left = np.diff(np.append(0, np.cumsum(stays[k]))[begins])
+    closed = trie.level(k).view(np.float32)[:, BACKOFF] == -np.inf
+    return (closed & (left == np.diff(begins)))[stays[k - 1]]

@@ -12,7 +12,8 @@ n-grams of the highest order have no children and keep the first four (16 bytes)
     suffix    the node of the longest proper suffix that is a context (the failure link of Aho and Corasick 1975)
     log_p     float32 bits: natural logarithm of p(word | context)
     mass      discounted mass of this and the earlier children, as a fraction of 2**32, at most 2**32 - 1: the sampler
-              picks a child by it, after gamma has said that the context and not a shorter one speaks
+              picks a child by it, after gamma has said that the context and not a shorter one speaks; the mass of all
+              is 1 - gamma, or, where a context backs off and does not interpolate, all of their probability
     begin     the first child
     backoff   float32 bits: natural logarithm of gamma
 
@@ -29,12 +30,13 @@ from lmkit.errors import ModelError
 from lmkit.threads import ranges
 
 __all__ = [
-    "BACKOFF", "BEGIN", "COUNT", "INTERNAL_COLUMNS", "LEAF_COLUMNS", "LOG_P", "MASS", "SUFFIX", "WORD", "Trie",
+    "BACKOFF", "BEGIN", "COUNT", "INTERNAL_COLUMNS", "LEAF_COLUMNS", "LOG_P", "MASS", "MOST", "SUFFIX", "WORD", "Trie",
 ]  # fmt: skip
 
 WORD, SUFFIX, LOG_P, MASS, BEGIN, BACKOFF = range(6)
 COUNT = LOG_P  # until the probabilities are known, their column holds the counts
 LEAF_COLUMNS, INTERNAL_COLUMNS = 4, 6
+MOST = 2**32 - 64  # n-grams: a node's number is a uint32
 
 
 def read_only(array: np.ndarray) -> np.ndarray:
@@ -110,6 +112,22 @@ class Trie:
             sound = sound and bool((records[:, WORD] < self.sizes[1]).all() and (records[:, SUFFIX] < firsts[k]).all())
         if not sound:
             raise ModelError(f"{name}: the n-grams of the model are damaged; train or convert it anew")
+
+    def bigrams(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the first and second words of all bigrams, int64, and log p(second | first).
+
+        Raises
+        ------
+        ModelError
+            As `check`, of the bigrams alone.
+        """
+        records, firsts = self.level(2), self.firsts
+        children = np.diff(self.nodes[1 : firsts[2] + 1, BEGIN].astype(np.int64))
+        sound = (children >= 0).all() and children.sum() == len(records) and self.nodes[1, BEGIN] == firsts[2]
+        if not sound or (records[:, WORD] >= self.sizes[1]).any():
+            raise ModelError("the bigrams of the model are damaged; train or convert it anew")
+        first = np.repeat(np.arange(self.sizes[1]), children)
+        return first, records[:, WORD].astype(np.int64), records.view(np.float32)[:, LOG_P]
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return the arrays under the names they have in a model file."""

@@ -15,12 +15,14 @@ from lmkit.rnn.network import Network, Shape, Shard
 from lmkit.rnn.options import ARCHITECTURES, LARGEST, MOST_LAYERS
 from lmkit.rnn.parameters import Layout
 from lmkit.text import TextLayer
-from lmkit.threads import available, in_threads
+from lmkit.threads import available, in_threads, ranges
 from lmkit.uniforms import Uniforms
+from lmkit.vectors import DenseVectors
 
 __all__ = ["COMPANY", "NO_NUMBER", "RNNModel", "for_sampling", "from_sampling"]
 
 ROWS = 4096  # steps times streams that are scored at once
+NUMBERS = 2**20  # of the rows that one call of the output layer writes
 COMPANY = 12  # streams a thread draws at least: they share each pass over the weights
 MOST_CLUSTERS = 15
 IMPOSSIBLE = "nothing can be drawn: the model knows no token but <unk>; --allow-unk lets it come"
@@ -75,8 +77,7 @@ class RNNModel(LanguageModel):
 
     def log_probs(self, state: np.ndarray) -> np.ndarray:
         self._check_state(state)
-        h = np.array(state[:, -1, 0], order="C")  # a copy: for read-only memory kernels would be compiled again
-        return self.network.output.log_probs(h)
+        return self._log_probs(state[:, -1, 0])
 
     def advance(self, state: np.ndarray, ids: np.ndarray) -> np.ndarray:
         ids = self._checked(np.asarray(ids)[..., None], state)
@@ -94,10 +95,55 @@ class RNNModel(LanguageModel):
         h = np.empty((*np.shape(ids), self.shape.hidden), np.float32)
         return h, *self._score_all(state, ids, h)
 
+    def activations(self, state: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return what units hold after each token, -1 to 1, float32 (n, T, layers, H), and the state after the last.
+
+        That is tanh(c) of the memory of an LSTM (as Karpathy et al. 2015 show it), and h of the other networks.
+        """
+        ids = self._checked(ids, state)
+        streams, length = ids.shape
+        shape, steps = self.shape, max(1, min(length, ROWS // streams))
+        found = np.empty((streams, length, shape.layers, shape.hidden), np.float32)
+        shard = self._loaded(state, steps)
+        for begin in range(0, length, steps):
+            block = np.ascontiguousarray(ids[:, begin : begin + steps].T)
+            shard.forward(block)
+            for layer, buffers in enumerate(shard.buffers):
+                held = buffers.h if buffers.c is None else np.tanh(buffers.c)
+                after = held[1 : len(block) + 1, :, : shape.hidden]
+                found[:, begin : begin + steps, layer] = after.transpose(1, 0, 2)
+        return found, self._unloaded(shard)
+
     def top(self, state: np.ndarray) -> np.ndarray:
         """Return what the output layer sees next, float32 (n, H): `hidden` before a token that is still to come."""
         self._check_state(state)
         return state[:, -1, 0, : self.shape.hidden].copy()
+
+    def rows(self, state: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        ids = self._checked(ids, state)
+        if not ids.size:
+            return np.empty((*ids.shape, self.vocabulary_size), np.float32), state.copy()
+        parts = ranges(0, len(ids), min(self.threads, len(ids)))
+        walked = in_threads(self.threads, self._before, [(state[a:b], ids[a:b]) for a, b in parts])
+        h = np.concatenate([h for h, _ in walked])
+        rows = self._log_probs(h.reshape(ids.size, -1))
+        return rows.reshape(*ids.shape, -1), np.concatenate([after for _, after in walked])
+
+    def _before(self, state, ids):
+        """Return what the output layer sees before each token, (n, T, P), and the state after the last."""
+        shard, after = self._shard(state, ids.shape[1], ids)
+        return shard.buffers[-1].h[: ids.shape[1]].transpose(1, 0, 2), after
+
+    def _log_probs(self, h: np.ndarray) -> np.ndarray:
+        """Return log p of every token for each h (R, P): some rows at a time, which fit a cache, in threads."""
+        h = np.array(h, order="C")  # a copy: for read-only memory kernels would be compiled again
+        rows = np.empty((len(h), self.vocabulary_size), np.float32)
+        jobs = -(-rows.size // NUMBERS) or 1
+        in_threads(
+            min(self.threads, jobs), self.network.output.log_probs,
+            [(h[a:b], rows[a:b]) for a, b in ranges(0, len(h), jobs)],
+        )  # fmt: skip
+        return rows
 
     def _score_all(self, state, ids, hidden):
         ids = self._checked(ids, state)
@@ -206,6 +252,19 @@ class RNNModel(LanguageModel):
         shape = (self.shape.layers, self.shape.cell.state_parts, self.network.padded)
         if state.ndim != 4 or state.shape[1:] != shape or state.dtype != np.float32:
             raise ValueError(f"a state of {state.dtype} {state.shape} is none of this model: float32 (n, *{shape})")
+
+    def token_vectors(self) -> tuple[DenseVectors, DenseVectors]:
+        """Return the output and the input embeddings: what leads to a token, and what a token leads to.
+
+        Where the input is one-hot, a token's row of the first layer's W_x is all that the network takes it for. Press
+        and Wolf (2017) find output embeddings better than those of the input. So it is here, and both are better still:
+        0.26, 0.15 and 0.31 by `tests/bench/neighbours.py` (words, LSTM 2x256 after two minutes of tinyshakespeare).
+        """
+        network = self.network
+        name = "embedding" if self.shape.embedding else "layer0.input"
+        table = network.layout[name].true(network.flat).reshape(self.vocabulary_size, -1)
+        after = DenseVectors(table)
+        return (after if self.shape.tied else DenseVectors(network.output.vectors())), after
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return all arrays of the model, for its file."""

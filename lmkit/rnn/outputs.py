@@ -190,6 +190,24 @@ class Output:
                 jobs.append((products.pack_transposed, self.projections_t[k], w, 0, 0, len(self.projections_t[k])))
         return jobs
 
+    def vectors(self) -> np.ndarray:
+        """Return the vector of each token with which h is multiplied for its logit, float32 (V, H).
+
+        Of a token of a cluster it is the cluster's own and, through the projection, the token's there:
+
+            log p(w | h) = h . (v_k + P_k v_w) + b_k + b_w - log of both softmaxes' sums
+        """
+        layout, flat, hidden = self.network.layout, self.network.flat, self.network.shape.hidden
+        if self.head.tied:
+            return layout["embedding"].true(flat)[:, 0]
+        columns = layout["output.weight"].true(flat)[:, 0].T
+        found = np.empty((self.ends[-1], hidden), columns.dtype)
+        found[: self.ends[1]] = columns[: self.ends[1]]
+        for k in range(1, len(self.ends) - 1):
+            projection, weight = (layout[f"cluster{k}.{part}"].true(flat)[:, 0] for part in ("projection", "weight"))
+            found[self.ends[k] : self.ends[k + 1]] = columns[self.ends[1] + k - 1] + (projection @ weight).T
+        return found
+
     def work(self, rows: int, training: bool) -> np.ndarray:
         """Return memory for logits: of a block of rows, or of a chunk of it where they need not be kept."""
         columns = [s.columns if training else min(s.columns, CHUNK) for s in (self.head, *self.clusters)]
@@ -223,9 +241,10 @@ class Output:
             dh[rows] += dpart
         return losses
 
-    def log_probs(self, h: np.ndarray) -> np.ndarray:
-        """Return log p of every token, (R, V), those that cannot come at -inf."""
-        out = np.empty((len(h), self.network.shape.vocabulary), h.dtype)
+    def log_probs(self, h: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """Return log p of every token, (R, V), those that cannot come at -inf; written to `out`, if given."""
+        if out is None:
+            out = np.empty((len(h), self.network.shape.vocabulary), h.dtype)
         head = self.head.log_probs(h)
         out[:, : self.ends[1]] = head[:, : self.ends[1]]
         out[:, BOS] = -np.inf

@@ -253,6 +253,7 @@ class Trainer:
         record: dict[str, Any] = {
             "step": progress.step,
             "epoch": round(progress.step / self.streams.windows, 3),
+            "tokens": progress.tokens,
             "train_loss": progress.loss_sum / max(progress.loss_tokens, 1),
             "learning_rate": self.learning_rate(),
         }

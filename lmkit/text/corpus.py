@@ -63,6 +63,8 @@ class Corpus:
         Number of lines; the last one counts without a newline, too.
     live : bool
         Whether blocks are to be had as soon as their bytes come, however few; else they are filled first.
+    most : int or None
+        With more bytes than that, decompressed or not, the text is refused as soon as this is known.
 
     Raises
     ------
@@ -81,6 +83,7 @@ class Corpus:
         except (LookupError, UnicodeError, ValueError, TypeError):
             raise OptionError(f"unknown encoding {encoding!r}; try utf-8, latin-1 or utf-16") from None
         self.name, self.errors, self.data, self.live = str(name), errors, data, False
+        self.most: int | None = None
         self.bytes = self.characters = self.lines = 0
         self._hash = hashlib.sha256()
         self._read = 0  # bytes of the decompressed text
@@ -175,12 +178,21 @@ class Corpus:
 
     def _chunks(self) -> Iterator[bytes]:
         """Yield the decompressed bytes as they are."""
+        self._check_size(self.size)
         with _opened(self) as file:
             while chunk := _read(self, file, BLOCK):
                 self._start = (self._start + chunk[:2])[:2]
                 self._hash.update(chunk)
                 self._read += len(chunk)
+                self._check_size(self._read)
                 yield chunk
+
+    def _check_size(self, size: int) -> None:
+        if self.most is not None and size > self.most:
+            raise CorpusError(
+                f"{self.title}: longer than {self.most:,} bytes, the most that is taken here; give a part of it, such "
+                "as its first lines (head -n 10000)"
+            )
 
     def _invalid(self, what: str, line: int, offset: int) -> CorpusError:
         keep = "" if self.errors == "keep" else ", or --errors keep to let such bytes pass"

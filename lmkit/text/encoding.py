@@ -98,11 +98,7 @@ class Encoder:
             ids = np.empty(size + len(ends), np.int32)
             kernels.encode_bytes(block, size, ends, ids, self.bytes)
             return Encoded(ids, NONE)
-        parts = []
-        for starts, lengths in self.splitter.spans(block, size, ends, hold):
-            ids = self.table.ids(block, starts, lengths, self.add)
-            resolved = len(ids) == 0 or ids.min() >= 0
-            parts.append(Encoded(ids, NONE) if resolved else self._resolve(ids, starts, block))
+        parts = [self._encode(block, *spans) for spans in self.splitter.spans(block, size, ends, hold)]
         if self.settings.tokenizer == "whitespace":  # which alone may have to name a line
             self.lines += kernels.count_newlines(block, size)
         return concatenate(parts)
@@ -112,6 +108,12 @@ class Encoder:
         open_sentences = int(self.splitter.open)
         self.sentences += open_sentences
         return Encoded(np.full(open_sentences, EOS, np.int32), NONE)
+
+    def _encode(self, block: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> Encoded:
+        """Return the ids of some spans."""
+        ids = self.table.ids(block, starts, lengths, self.add)
+        resolved = len(ids) == 0 or ids.min() >= 0
+        return Encoded(ids, NONE) if resolved else self._resolve(ids, starts, block)
 
     def _resolve(self, ids: np.ndarray, starts: np.ndarray, block: np.ndarray) -> Encoded:
         """Turn the negative numbers of `TokenTable.ids` into ids, errors or nothing."""

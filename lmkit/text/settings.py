@@ -60,6 +60,11 @@ class TextSettings:
         """Whether the tokens of a text say every byte of it."""
         return self.tokenizer != "whitespace" and not self.lowercase
 
+    @property
+    def keeps_lines(self) -> bool:
+        """Whether the tokens of a text say where its lines end."""
+        return self.tokenizer != "whitespace" or self.sentence == "line"
+
     def describe(self) -> dict[str, Any]:
         """Return the settings as a dict that JSON can hold; `from_dict` reads it back."""
         return dataclasses.asdict(self)

@@ -165,7 +165,19 @@ class Vocabulary:
         """Return the ids of many tokens, int32, with -1 for those out of vocabulary."""
         pieces = [token if isinstance(token, bytes) else to_bytes(token) for token in tokens]
         lengths = np.fromiter(map(len, pieces), np.int64, len(pieces))
-        found = self.table.ids(padded(b"".join(pieces)), np.cumsum(lengths) - lengths, lengths, False)
+        return self._find(padded(b"".join(pieces)), np.cumsum(lengths) - lengths, lengths)
+
+    def ids_of(self, other: Vocabulary) -> np.ndarray:
+        """Return the ids of all tokens of another vocabulary, int32, with -1 for those out of this one.
+
+        >>> one, other = (Vocabulary.from_tokens(tokens) for tokens in (["to", "be"], ["be", "or"]))
+        >>> one.ids_of(other).tolist()
+        [0, 1, 2, 4, -1]
+        """
+        return self._find(other.pool, other.offsets[:-1], np.diff(other.offsets))
+
+    def _find(self, pool: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        found = self.table.ids(pool, starts, lengths, False)
         found[found == MISSING] = 2  # the reserved ones are -1, -2, -3
         return np.where(found < 0, -1 - found, np.where(found == 2, -1, found))
 

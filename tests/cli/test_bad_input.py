@@ -129,7 +129,7 @@ def test_wrong_options(run, cows, arguments, monkeypatch):
     refused(run(*arguments, stdin=COWS.encode()), 2)
 
 
-@pytest.mark.parametrize("command", [["sample"], ["perplexity"], ["next"], ["info"]], ids=str)
+@pytest.mark.parametrize("command", [["sample"], ["perplexity"], ["next"], ["nearest", "cows"], ["info"]], ids=str)
 class TestModels:
     def test_missing(self, run, command):
         refused(run(*command, stdin=b"x\n"), 1, "model.lmkit")
@@ -174,7 +174,7 @@ def test_a_text_that_is_read_is_not_replaced(run, tmp_path, cows, monkeypatch, a
     assert (tmp_path / "corpus.txt").read_text() == COWS
 
 
-@pytest.mark.parametrize("arguments", [["sample"], ["perplexity"], ["next"], ["info"]], ids=str)
+@pytest.mark.parametrize("arguments", [["sample"], ["perplexity"], ["next"], ["nearest", "cows"], ["info"]], ids=str)
 def test_a_model_that_is_read_is_not_replaced(run, tmp_path, cows, arguments):
     (tmp_path / "model.lmkit").write_bytes(cows.read_bytes())
     refused(run(*arguments, "-o", "model.lmkit", stdin=b"x\n"), 2, "is what is read")

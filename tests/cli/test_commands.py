@@ -305,13 +305,13 @@ class TestInfo:
         assert row["bytes"] == cows.stat().st_size
         assert row["vocabulary"] == row["ngrams"]["1"] == 3 + 8
         assert row["tensors"]["vocabulary.offsets"] == {"dtype": "int64", "shape": [12], "bytes": 96}
-        text = succeed("info", "-m", cows).text
-        assert "config.order" in text and "training.options.smoothing" in text
+        text = succeed("info", "-m", cows, "--format", "tsv").text
+        assert "config.order\t3\n" in text and "training.options.smoothing\tmle\n" in text
 
     def test_values_stay_in_their_column(self, succeed, cows, tmp_path):
         (tmp_path / "a\tb\\c\nd").write_bytes(cows.read_bytes())
         assert succeed("info", "a\tb\\c\nd", "--format", "tsv").text.startswith("path\ta\\tb\\\\c\\nd\n")
-        assert succeed("info", "a\tb\\c\nd").text.splitlines()[0].split() == ["path", "a\\tb\\c\\nd"]
+        assert succeed("info", "a\tb\\c\nd").text.splitlines()[0].split() == ["file", "a\\tb\\c\\nd"]
 
     def test_verify_names_what_is_damaged(self, run, succeed, cows, tmp_path):
         assert succeed("info", cows, "--verify", "--format", "json").row["damaged"] == []

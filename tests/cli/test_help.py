@@ -17,20 +17,29 @@ PROMISED = {
     "--tokenizer --sentence --lowercase --vocab --vocab-size --min-count "
     "--limit-vocab --reserved --encoding --errors --threads",
     "sample": "-m --model -n --n --sentences --count --separator --prompt --temperature --top-k --top-p "
-    "--min-p --repetition-penalty --stop --allow-unk --seed --threads -q --format -o",
+    "--min-p --repetition-penalty --stop --allow-unk --show --color --seed --threads -q --format -o",
     "perplexity": "-m --model --reset --encoding --errors --format -o --threads -q",
     "compare": "--text --reset --resamples --confidence --block --seed --encoding --errors --format -o --threads -q",
     "score": "-m --model --by --nbest --feature --encoding --errors --format -o --threads -q",
+    "explain": "-m --model --against --neurons --html --svg --color --encoding --errors -o --threads -q",
     "filter": "-m --model --max-perplexity --keep --encoding --errors -o --threads -q",
     "tokenize": "-m --model --tokenizer --sentence --ids --encoding --errors -o -q",
     "convert": "--tokenizer --sentence --threads -q",
     "mix": "-o --output --tune --weights --cache --dynamic --encoding --errors --threads -q",
+    "quiz": "-m --model --rounds --passages --lines --length --copied --temperature --top-k --top-p --min-p "
+    "--allow-unk --seed --key --encoding --errors --format -o --threads -q",
     "prune": "-o --output --threshold --ngrams --size --cutoffs --quantize --threads -q",
+    "plot": "--vary --text --axis --measure --scale --dimensions --valid --order --smoothing --interpolate "
+    "--back-off --k --discount --alpha --cutoffs --tokenizer --sentence --lowercase --vocab --vocab-size --min-count "
+    "--encoding --errors --format -o --output --threads -q",
     "detokenize": "-m --model --tokenizer --sentence --ids -o -q",
     "next": "-m --model --top --format -o -q",
+    "nearest": "-m --model --top --side --format -o -q",
     "count": "--orders --tokenizer --sentence --lowercase --reserved --encoding --errors --format -o --threads -q",
     "info": "-m --model --verify --format -o -q",
 }
+
+OUTPUTS = ("--output", "--html", "--svg", "--resume")
 
 
 def options(command):
@@ -73,7 +82,10 @@ def test_every_option_but_those_that_name_an_output_has_its_variable():
     for command in ALL.values():
         for p in options(command):
             long = next(o for o in reversed(p.opts) if o.startswith("--"))
-            assert long in ("--output", "--resume") or p.envvar == "LMKIT_" + long[2:].replace("-", "_").upper()
+            assert (
+                long in ("--output", "--html", "--svg", "--resume")
+                or p.envvar == "LMKIT_" + long[2:].replace("-", "_").upper()
+            )
 
 
 def test_train_offers_every_family():
@@ -81,7 +93,7 @@ def test_train_offers_every_family():
     assert list(arch.type.choices) == list(registry.ARCHITECTURES)
 
 
-@pytest.mark.parametrize("name", ["count", "next"])
+@pytest.mark.parametrize("name", ["count", "next", "nearest"])
 def test_help_explains_the_escapes_that_there_are(succeed, name):
     text = " ".join(succeed(name, "-h").text.split())
     for token in (" ", "\n", "\t", "\r", "\\", ""):

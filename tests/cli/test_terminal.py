@@ -51,3 +51,21 @@ def test_an_interrupt_that_a_callback_swallows_comes_again(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         callback()
         time.sleep(10)
+
+
+def test_what_an_interrupt_left_half_made_vanishes_without_a_word(monkeypatch):
+    """As llvmlite's references do when Ctrl-C comes while they are made; all else is told of as ever."""
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    terminal.keep_interrupts()
+
+    class Half:
+        def __init__(self, lacks):
+            self.lacks = lacks
+
+        def __del__(self):
+            raise AttributeError(f"'Half' object has no attribute {self.lacks!r}")
+
+    for lacks in ("_as_parameter_", "whole"):
+        Half(lacks)
+    assert [str(unraisable.exc_value) for unraisable in told] == ["'Half' object has no attribute 'whole'"]

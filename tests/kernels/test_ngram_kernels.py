@@ -208,7 +208,7 @@ def test_children_never_leave_their_level(begin, end):
 
 
 KERNELS_WITH_IDS = [
-    "ngram_counts", "ngram_estimation", "ngram_external", "ngram_packed_query", "ngram_pruning",
+    "mixture_static", "ngram_counts", "ngram_estimation", "ngram_external", "ngram_packed_query", "ngram_pruning",
     "ngram_query", "ngram_sampling", "ngram_walk",
 ]  # fmt: skip
 

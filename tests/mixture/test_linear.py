@@ -115,6 +115,11 @@ BY_KERNEL = {
         recurrent("gru", 1, "abcdef", embedding=7), ngram(3, discount_fallback=FALLBACK), ngram(2, smoothing="mle"),
     ],
     "characters": lambda: of_chars().members,
+    "backing off": lambda: [
+        ngram(3, smoothing="katz"),
+        recurrent("elman", 1, "abcdef"),
+        ngram(3, smoothing="witten-bell", interpolate=False),
+    ],
 }  # fmt: skip
 
 
@@ -139,7 +144,7 @@ def test_the_kernel_draws_what_members_draw_step_by_step(name):
 
 
 def test_the_kernel_means_the_same_ids_as_the_contract():
-    assert mixture_sampling.UNK == UNK
+    assert (mixture_sampling.UNK, mixture_sampling.BOS) == (UNK, BOS)
 
 
 def test_streams_that_meet_forbidden_tokens_again_and_again_draw_from_rows():
@@ -239,6 +244,7 @@ def test_what_adapts_comes_back_from_its_file(tmp_path, cache, dynamic):
 def damaged(changes):
     class File:
         name, metadata, tensors = "m.lmkit", {"config": changes}, {}
+        origin, referrers = storage.Origin("/m.lmkit", "0" * 64), ()
 
     return File
 

@@ -25,7 +25,9 @@ import lmkit  # noqa: E402
 from lmkit import storage  # noqa: E402
 from lmkit.api import Model  # noqa: E402
 from lmkit.errors import LmkitError  # noqa: E402
+from lmkit.mixture.buckets import BucketedMixture, Buckets  # noqa: E402
 from lmkit.mixture.linear import LinearMixture  # noqa: E402
+from lmkit.mixture.product import LogLinearMixture  # noqa: E402
 from lmkit.ngram.model import NGramModel  # noqa: E402
 from lmkit.uniforms import Uniforms  # noqa: E402
 
@@ -133,15 +135,25 @@ def ask(path, rng):
     ids[0, :4] = [2**31 - 1, -(2**31), size, -1]
     orders = model.orders(ids.ravel())
     assert orders.shape == (ids.size,) and orders.min() >= 1 and orders.max() <= model.language_model.order
+    sizes = model.language_model.context_sizes(state)
+    assert sizes.shape == (n,) and sizes.min() >= 0
     assert model.advance(state, ids[:, 0]).shape == (n,)
     for threads in (1, 2):
         model.language_model.threads = threads
         log_p, after = model.score(state, ids)
+        assert model.rows(state, ids[:, :9])[0].shape == (n, 9, size)
         assert log_p.shape == ids.shape and after.shape == (n,)
     model.score(state[:1], np.resize(ids, (1, 3000)))
-    mixture = LinearMixture([model.language_model] * 2, [0.5, 0.5])
+    inner, both = [model.language_model] * 2, (state, state[::-1].copy())
+    buckets = Buckets(model.language_model.context_measure, (2,))
+    mixture = LinearMixture(inner, [0.5, 0.5])
+    for other in LogLinearMixture(inner, [0.5, 2]), BucketedMixture(inner, [[0.1, 0.9], [0.5, 0.5]], buckets):
+        assert other.score(both, ids[:, :5].clip(0, size - 1))[0].shape == (n, 5)
+        with contextlib.suppress(LmkitError):
+            drawn, _ = other.draw(both, 2, Uniforms.from_generator(rng, n), np.array([0, 2], np.int32))
+            assert drawn.min() >= 3 and drawn.max() < size
     for banned in ([], [0], [0, 2, 3, 4], list(range(4, size)), list(range(size))):
-        for drawing, streams in ((model, state), (model, state[:1]), (mixture, (state, state[::-1].copy()))):
+        for drawing, streams in ((model, state), (model, state[:1]), (mixture, both)):
             count = len(state) if isinstance(streams, tuple) else len(streams)
             dice = Uniforms.from_generator(rng, count)
             try:
@@ -154,6 +166,7 @@ def ask(path, rng):
     for call in (
         lambda: model.text.encode_text("w3 w4 w5\nw9 w3"),
         lambda: model.next("w3 w4", top=3),
+        lambda: model.nearest("w3", top=3),
         lambda: model.perplexity([("text", b"w3 w4\nw7\n")]),
         lambda: model.sample(n=20, seed=1, prompt="w3"),
         lambda: model.sample(n=5, seed=1, temperature=0.5, top_k=3),

@@ -63,10 +63,13 @@ def ask(path, rng):
     assert model.log_probs(state).shape == (n, size)
     ids = rng.integers(-3, size + 3, (n, 40)).astype(np.int32)
     ids[0, :4] = [2**31 - 1, -(2**31), size, -1]
+    sizes = model.language_model.context_sizes(state)
+    assert sizes.shape == (n,) and sizes.min() >= 0
     assert model.advance(state, ids[:, 0]).shape == state.shape
     for threads in (1, 2):
         model.language_model.threads = threads
         log_p, after = model.score(state, ids)
+        assert model.rows(state, ids[:, :9])[0].shape == (n, 9, size)
         assert log_p.shape == ids.shape and after.shape == state.shape
     model.score(state[:1], np.resize(ids, (1, 3000)))
     assert model.orders(ids[0]).max() <= model.language_model.order
@@ -77,6 +80,7 @@ def ask(path, rng):
             assert drawn.min() >= 0 and drawn.max() < size and not np.isin(drawn, [1, *banned]).any()
     for call in (
         lambda: model.next("w3 w4", top=3),
+        lambda: model.nearest("w3", top=3),
         lambda: model.perplexity([("text", b"w3 w4\nw7\n")]),
         lambda: model.sample(n=20, seed=1, prompt="w3"),
         lambda: list(api.arpa(model)),

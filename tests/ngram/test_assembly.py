@@ -1,15 +1,19 @@
 """Tries from n-grams in any order, against dictionaries."""
 
+import math
 import re
 
 import numpy as np
 import pytest
-from ngram.reference_ngram import grams_of
+from ngram.reference_ngram import a_text, column, grams_of, model_of
 
 from lmkit.errors import ModelError
 from lmkit.kernels import ngram_assembly as kernels
+from lmkit.kernels.ngram_walk import refuses
+from lmkit.ngram.arpa import arpa_lines, read_arpa
 from lmkit.ngram.assembly import Level, assemble, row_order, structure
-from lmkit.ngram.trie import BACKOFF, LOG_P, SUFFIX
+from lmkit.ngram.trie import BACKOFF, BEGIN, LOG_P, MASS, SUFFIX
+from lmkit.text import Corpus, TextSettings
 
 SIZE = 7
 
@@ -62,6 +66,45 @@ def test_n_grams_in_any_order_become_a_trie(order, share, threads):
         records = trie.nodes if len(gram) < order else trie.leaves
         log_p = records.view(np.float32)[number[gram] - (0 if len(gram) < order else firsts[order]), LOG_P]
         assert log_p == pytest.approx(by_backing_off(numbers, gram), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "kinds"),
+    [
+        ({}, {True}),
+        ({"smoothing": "katz"}, {True, False}),
+        ({"smoothing": "absolute", "interpolate": False}, {True, False}),
+        ({"smoothing": "mle"}, {True}),
+    ],
+)
+def test_masses_are_what_children_have_beyond_backing_off_or_all_they_have(options, kinds):
+    """The first where it adds up to 1 - gamma; the last child's mass tells which it is."""
+    model = model_of(a_text(9, 300, 2), 9, order=3, **options)
+    read = read_arpa(Corpus("m.arpa", data=b"".join(arpa_lines(model))), TextSettings("whitespace")).trie
+    numbers = {
+        gram: (p, b)
+        for gram, p, b in zip(
+            grams_of(read.nodes, read.leaves),
+            column(read.nodes, read.leaves, LOG_P).view(np.float32).tolist(),
+            [*read.nodes[:-1, BACKOFF].view(np.float32).tolist(), *[0.0] * len(read.leaves)],
+            strict=True,
+        )
+    }
+    masses = dict(zip(numbers, (column(read.nodes, read.leaves, MASS) / 2**32).tolist(), strict=True))
+    found = set()
+    for context in {gram[:-1] for gram in numbers if len(gram) > 1}:
+        children = [gram for gram in numbers if gram[:-1] == context and gram]
+        gamma = math.exp(numbers[context][1])
+        p = np.exp([numbers[gram][0] for gram in children])
+        lower = gamma * np.exp([by_backing_off(numbers, gram[1:]) for gram in children])
+        interpolates = bool((p >= lower * (1 - 1e-5)).all() and abs((p - lower).sum() - (1 - gamma)) < 1e-5)
+        expected = np.cumsum(np.maximum(p - lower, 0) if interpolates else p)
+        np.testing.assert_allclose([masses[gram] for gram in children], expected, atol=1e-5)
+        c = list(numbers).index(context)
+        low, high = read.nodes[c : c + 2, BEGIN].astype(int).tolist()
+        assert refuses(read.nodes, read.leaves, c, low, high) != interpolates
+        found.add(interpolates)
+    assert found == kinds
 
 
 def test_an_n_gram_that_is_there_twice_is_named():

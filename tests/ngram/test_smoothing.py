@@ -193,6 +193,13 @@ def test_jelinek_mercer_by_hand():
     assert rows["a"] == pytest.approx(best * 3 / 6 + (1 - best) / 4, abs=1e-3)
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_jelinek_mercer_weights_of_one_leave_nothing(seed):
+    """A text that is held out from itself asks for nothing but what was seen: weights are one, but for rounding."""
+    model = model_of(a_text(9, 39, seed), 9, order=5, smoothing="jelinek-mercer")
+    np.testing.assert_allclose(distributions(model)[1].sum(1), 1, atol=2e-6)
+
+
 def test_jelinek_mercer_holds_out_whole_sentences():
     model = lmkit.train([COWS], order=2, smoothing="jelinek-mercer", tokenizer="whitespace", valid=0.2)
     held_out = model.metadata["training"]["held_out"]

@@ -121,6 +121,7 @@ def ask(path, rng):
         model.text.decode(drawn.ravel())
     for call in (
         lambda: model.next("a b", top=3),
+        lambda: model.nearest("a", top=3),
         lambda: model.perplexity([("text", b"a b\ne\n")]),
         lambda: model.sample(n=20, seed=1, prompt="a"),
         lambda: model.sample(n=5, seed=1, temperature=0.5, top_k=3),

@@ -53,6 +53,22 @@ def test_scores_are_the_same_bits_however_the_text_is_cut_and_read(model):
         np.testing.assert_array_equal(end[0], after[i])
 
 
+def test_activations_are_what_the_states_hold(model, monkeypatch):
+    """tanh(c) where there is a memory, h elsewhere, of each layer, after each token; in any pieces."""
+    ids = some_ids(model, 3, 20)
+    found, after = model.activations(model.begin(3), ids)
+    state = model.begin(3)
+    for t in range(20):
+        state = model.advance(state, ids[:, t])
+        held = state[:, :, -1, : model.shape.hidden]
+        expected = np.tanh(held) if model.shape.arch == "lstm" else held
+        np.testing.assert_allclose(found[:, t], expected, atol=1e-6)
+    np.testing.assert_array_equal(after, state)
+    assert np.abs(found).max() <= 1
+    monkeypatch.setattr("lmkit.rnn.model.ROWS", 15)
+    np.testing.assert_array_equal(model.activations(model.begin(3), ids)[0], found)
+
+
 def test_draws_are_the_same_bits_with_any_company_and_threads(model):
     state = some_state(model, 30)
     runs = []

@@ -91,7 +91,9 @@ class TestRecord:
         steps = [entry["step"] for entry in record["history"]]
         assert steps == [10, 20, 30, 40, 50, 60] and record["steps"] == 60
         for entry in record["history"]:
-            assert set(entry) == {"step", "epoch", "train_loss", "valid_loss", "learning_rate", "seconds"}
+            assert set(entry) == {"step", "epoch", "tokens", "train_loss", "valid_loss", "learning_rate", "seconds"}
+        tokens = [entry["tokens"] for entry in record["history"]]
+        assert tokens == sorted(tokens) and tokens[-1] == record["tokens_trained"]
         losses = [entry["valid_loss"] for entry in record["history"]]
         assert record["best_loss"] == min(losses) == losses[steps.index(record["best_step"])]
         assert losses[-1] < losses[0] < math.log(40) and record["history"][-1]["learning_rate"] == 0

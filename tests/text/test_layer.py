@@ -8,7 +8,7 @@ import pytest
 import reference_text as reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from text_strategies import raw_bytes, texts
+from text_strategies import all_settings, raw_bytes, reserved_texts, texts
 
 from lmkit.errors import CorpusError, LmkitWarning, ModelError, OptionError
 from lmkit.kernels import text as text_kernels
@@ -20,16 +20,6 @@ from lmkit.text import layer as layer_module
 from lmkit.text import tokenizers as tokenizers_module
 
 TOKENIZERS = ["word", "char", "byte", "whitespace"]
-all_settings = st.builds(
-    TextSettings,
-    st.sampled_from(TOKENIZERS),
-    st.sampled_from(["line", "paragraph", "text"]),
-    st.booleans(),
-    st.sampled_from(["error", "space", "keep"]),
-)
-reserved_texts = st.lists(
-    st.sampled_from(["<unk>", "<s>", "</s>", " ", "\n", "\t", "a", "b", "<UNK>", "\n\n", "x<s>"]), max_size=12
-).map("".join)
 
 
 def as_bytes(text):
