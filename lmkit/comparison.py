@@ -29,7 +29,7 @@ import numpy as np
 
 from lmkit.bootstrap import Interval, block_length, percentile_interval, resampled_sums
 from lmkit.errors import OptionError
-from lmkit.evaluation import LOSSY, Evaluation, summary
+from lmkit.evaluation import LOSSY, Evaluation, summary, trained_on
 from lmkit.lockstep import Candidate, Lines, Scoring, score_together, settings_difference
 from lmkit.text import Corpus
 
@@ -189,6 +189,7 @@ def compare(
         raise OptionError(f"--confidence is {confidence:g}; it must be a probability over 0 and below 1, such as 0.95")
     for other in candidates[1:]:
         _refuse_early(candidates[0], other)
+    corpora = list(corpora)
     scorings, lines = score_together(candidates, corpora, reset)
     length = max(1, round((block_length(lines.count) if block is None else block) / lines.width))
     settings = {
@@ -198,6 +199,9 @@ def compare(
     }  # fmt: skip
     notes = Notes()
     rows, measures = _rows(scorings, lines, reset, notes)
+    for candidate in candidates:
+        for corpus in trained_on(candidate.model, corpora):
+            notes.add(candidate.name, f"was trained on {corpus.title}: it looks better than it is")
     sums = Sums(scorings[0], lines)
     for scoring, names in zip(scorings[1:], measures, strict=True):
         for measure in names:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +19,7 @@ from lmkit.text.vocabulary import to_str
 
 __all__ = ["FACTS", "changed_options", "described"]
 
-FACTS = ("vocabulary", "ngrams", "bytes_per_ngram", "kind", "parameters", "frequent", "changed", "members")
+FACTS = ("vocabulary", "ngrams", "bytes_per_ngram", "kind", "parameters", "buckets", "frequent", "changed", "members")
 
 FREQUENT = 10  # tokens that are named
 LONGEST = 100  # bytes of one
@@ -28,7 +29,12 @@ LEADING = ("order", "smoothing", "preset", "optimizer", "tie_weights")  # others
 
 
 def described(
-    family: str, metadata: dict[str, Any], tensors: Mapping[str, np.ndarray], size: int, depth: int = 0
+    family: str,
+    metadata: dict[str, Any],
+    tensors: Mapping[str, np.ndarray],
+    size: int,
+    depth: int = 0,
+    folder: str | None = None,
 ) -> dict[str, Any]:
     """Return the facts of a model, those of `FACTS` that are known.
 
@@ -40,14 +46,16 @@ def described(
         Of the model alone.
     size : int
         Bytes of the file or of these tensors.
+    folder : str, optional
+        Of the file: where members with files of their own are looked for. They are not opened.
 
     Returns
     -------
     dict
         "kind" in words, always; "vocabulary": tokens; "ngrams": how many of each order; "parameters": weights of a
-        network; "frequent": the most frequent tokens; "changed": see `changed_options`; "members" of a mixture: the
-        same of each, with its "weight" or "exponent", "family" and "bytes", or of one
-        in a file of its own the "path" of that.
+        network; "buckets" of weights by context; "frequent": the most frequent tokens; "changed": see
+        `changed_options`; "members" of a mixture: the same of each, with its "weight" or "exponent", "family" and
+        "bytes", or of one in a file of its own the "path" of that, and "missing" if it is not there.
     """
     config, training = untrusted.entry(metadata, "config"), untrusted.entry(metadata, "training")
     facts = {**_sizes(metadata, tensors, size), **registry.facts(family, config, tensors)}
@@ -58,7 +66,7 @@ def described(
         facts["changed"] = changed_options(untrusted.entry(training, "options"))
     members = untrusted.entries(config, "members")
     if members and depth < DEEPEST:
-        facts["members"] = [_member(i, member, config, tensors, depth) for i, member in enumerate(members)]
+        facts["members"] = [_member(i, member, config, tensors, depth, folder) for i, member in enumerate(members)]
     return facts
 
 
@@ -77,7 +85,9 @@ def _sizes(metadata: dict[str, Any], tensors: Mapping[str, np.ndarray], size: in
     return found
 
 
-def _member(i: int, member: dict[str, Any], config: dict[str, Any], tensors, depth: int) -> dict[str, Any]:
+def _member(
+    i: int, member: dict[str, Any], config: dict[str, Any], tensors, depth: int, folder: str | None
+) -> dict[str, Any]:
     prefix = f"{i}."
     own = {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
     size, family = sum(tensor.nbytes for tensor in own.values()), untrusted.text(member, "family") or "unknown"
@@ -88,8 +98,10 @@ def _member(i: int, member: dict[str, Any], config: dict[str, Any], tensors, dep
         told |= {} if number is None else {name: number}
     path = untrusted.text(member, "path")
     if path is not None:
-        return {**told, "family": family, "path": path, "kind": f"{family}, in a file of its own"}
-    return {**told, "family": family, "bytes": size, **described(family, member, own, size, depth + 1)}
+        missing = folder is not None and not os.path.isfile(os.path.join(folder, path))
+        told |= {"family": family, "path": path, "kind": f"{family}, in a file of its own"}
+        return {**told, "missing": True} if missing else told
+    return {**told, "family": family, "bytes": size, **described(family, member, own, size, depth + 1, folder)}
 
 
 def _frequent_tokens(metadata: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> list[str]:

@@ -18,11 +18,12 @@ import numpy as np
 from lmkit.errors import CorpusError, OptionError
 from lmkit.model import EOS, LanguageModel
 from lmkit.threads import ahead
+from lmkit.untrusted import entries
 
 if TYPE_CHECKING:
     from lmkit.text import Corpus, Encoded
 
-__all__ = ["LOSSY", "RESETS", "Evaluation", "Totals", "evaluate", "scorer", "summary"]
+__all__ = ["LOSSY", "RESETS", "Evaluation", "Totals", "evaluate", "scorer", "summary", "trained_on"]
 
 RESETS = ("file", "sentence")
 LOSSY = "these tokens do not hold the whole text"
@@ -209,3 +210,9 @@ def _score_lanes(model, ids, log_p, starts, lengths):
     padded = np.where(inside, ids[np.minimum(where, len(ids) - 1)], EOS)
     scores, _ = model.score(model.begin(len(starts)), np.ascontiguousarray(padded, np.int32))
     log_p[where[inside]] = scores[inside]
+
+
+def trained_on(model: LanguageModel, corpora: Iterable[Corpus]) -> list[Corpus]:
+    """Return those of some texts, which have been read, that the record of a model's training names by their hashes."""
+    known = {entry.get("sha256") for entry in entries(model.metadata.get("training"), "corpora")}
+    return [corpus for corpus in corpora if corpus.sha256 in known]

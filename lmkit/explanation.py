@@ -22,6 +22,7 @@ from lmkit.text.places import Locator, Placed
 __all__ = [
     "ALTERNATIVES",
     "LONGEST",
+    "NOTHING",
     "Details",
     "Explained",
     "WholeText",
@@ -34,6 +35,7 @@ __all__ = [
 PIECE = 1 << 13  # bytes that are read and scored at a time: the first are to be seen soon
 LONGEST = 2_000_000  # bytes of all texts that are explained in detail
 ALTERNATIVES = 5
+NOTHING = "holds no tokens: there is nothing to explain"
 NUMBERS = 2**22  # of the rows that are looked at together: some megabytes
 
 
@@ -208,7 +210,7 @@ def read_whole(
                 "taken here; give fewer of them"
             )
     if not any(len(text.ends) for text in found):
-        raise CorpusError(f"{', '.join(text.title for text in found)} holds no tokens: there is nothing to explain")
+        raise CorpusError(f"{', '.join(text.title for text in found)} {NOTHING}")
     return found
 
 

@@ -31,6 +31,7 @@ BEST = "best"
 FEATURES = {"position": "position in the line", "speaker": "names of speakers", "quote": "inside quotation marks"}
 BLOCK = 4096  # tokens whose activations are held at once
 MOST_UNITS = 16
+LEAST_TOKENS = 1000  # with fewer, the largest of many correlations is large by chance
 LONGEST_NAME = 60  # characters of a line that may be a speaker's name
 NEWLINE = ord("\n")
 EVENTS = re.compile('["“”«»]|\n[ \t\r]*(?=\n)')
@@ -117,10 +118,17 @@ def find_units(
     ModelError
         The model has no hidden units.
     OptionError
-        There is no such unit, or nothing in the texts to track.
+        There is no such unit; or the best are asked for, and the texts have nothing to track, or fewer than
+        `LEAST_TOKENS` tokens.
     """
     shape = recurrent_part(model)[0].shape
     named = None if which == BEST else _parsed(which, shape)
+    tokens = sum(len(text.ids) for text in texts)
+    if named is None and tokens < LEAST_TOKENS:
+        raise OptionError(
+            f"the text has {tokens:,} token{'s' * (tokens != 1)}, and --neurons {BEST} needs {LEAST_TOKENS:,} or more: "
+            "in fewer, some units track anything by chance; give more text, or name units, such as --neurons 1,2"
+        )
     r = _correlations(model, texts, progress)
     strength = np.nan_to_num(np.abs(r))
     if named is not None:

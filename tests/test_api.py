@@ -1,6 +1,8 @@
 """The calls behind the commands, as a program uses them."""
 
+import ast
 import gzip
+import inspect
 import io
 import math
 
@@ -10,7 +12,7 @@ from contract import check_all
 from texts import COWS
 
 import lmkit
-from lmkit import sampling
+from lmkit import api, errors, sampling
 from lmkit.errors import CorpusError, ModelError, OptionError
 from lmkit.text import Corpus
 
@@ -28,6 +30,15 @@ def test_the_package_names_what_it_has():
     assert dir(lmkit) == lmkit.__all__
     with pytest.raises(AttributeError, match="nothing"):
         lmkit.nothing  # noqa: B018
+
+
+def test_the_package_names_every_call_at_run_time_and_for_type_checkers():
+    names = {*lmkit.__all__} - {"__version__"}
+    gathered = {name for name, value in vars(api).items() if name[0] != "_" and not inspect.ismodule(value)}
+    assert names == gathered - {"NextToken"} | {*errors.__all__}
+    imports = [node for node in ast.walk(ast.parse(inspect.getsource(lmkit))) if isinstance(node, ast.ImportFrom)]
+    imports = [node for node in imports if node.module in ("lmkit.api", "lmkit.errors")]
+    assert names == {alias.name for node in imports for alias in node.names}
 
 
 def test_saved_and_loaded_is_the_same_model(cows, tmp_path):

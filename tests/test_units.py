@@ -15,6 +15,7 @@ from lmkit.text import TextLayer, TextSettings, Vocabulary
 from lmkit.units import Unit, find_units, recurrent_part, text_features, unit_activations
 
 PLAY = 'ANN:\nI say "no",\nand mean it.\n\nOld Bob:\n“Yes,\nyes” «so»\n\n' * 3
+LONG = PLAY * 10  # enough to look for the best units
 
 
 def whole(text, tokens="abcdefghij"):
@@ -87,18 +88,18 @@ def test_correlations_are_pearsons(network):
 
 
 def test_blocks_do_not_matter(network, monkeypatch):
-    texts = [whole(PLAY)]
+    texts = [whole(LONG)]
     units, r = find_units(network, texts), units_module._correlations(network, texts, None)
     held = unit_activations(network, texts[0], units)
     monkeypatch.setattr(units_module, "BLOCK", 7)
     done = []
     np.testing.assert_allclose(units_module._correlations(network, texts, done.append), r, atol=1e-9)
     np.testing.assert_array_equal(unit_activations(network, texts[0], units), held)
-    assert sum(done) == len(PLAY) and max(done) == 7
+    assert sum(done) == len(LONG) and max(done) == 7
 
 
 def test_the_best_unit_of_each_feature_is_found(network):
-    texts = [whole(PLAY)]
+    texts = [whole(LONG)]
     r = units_module._correlations(network, texts, None)
     units = find_units(network, texts)
     assert [unit.feature for unit in units] == ["position", "speaker", "quote"]
@@ -113,7 +114,7 @@ def test_the_best_unit_of_each_feature_is_found(network):
 
 
 def test_a_text_without_quotes_has_units_for_the_rest(network):
-    assert [unit.feature for unit in find_units(network, [whole("ANN:\nso it is\n" * 4)])] == ["position", "speaker"]
+    assert [unit.feature for unit in find_units(network, [whole("ANN:\nso it is\n" * 80)])] == ["position", "speaker"]
 
 
 def test_units_can_be_named(network):
@@ -126,9 +127,19 @@ def test_units_can_be_named(network):
 
 def test_a_text_with_nothing_to_track(network):
     with pytest.raises(OptionError, match="nothing in the text could be tracked"):
-        find_units(network, [whole("")])
+        find_units(network, [whole("\n" * 1000)])
     (unit,) = find_units(network, [whole("")], "1")
     assert unit == Unit(2, 1, None, 0.0) and (unit.title, unit.strength) == ("unit 2.1", "no correlation")
+
+
+def test_a_text_too_short_to_tell(network):
+    """Of many units one tracks anything by chance in a few tokens: the best are looked for in enough of them only."""
+    text = whole(LONG[:999])
+    with pytest.raises(OptionError, match="the text has 999 tokens, and --neurons best needs 1,000 or more"):
+        find_units(network, [text])
+    with pytest.raises(OptionError, match="the text has 1 token, and"):
+        find_units(network, [whole("a")])
+    assert find_units(network, [text, whole("a")]) and find_units(network, [text], "1")
 
 
 @pytest.mark.parametrize("which", ["0", "11", "3.1", "0.1", "x", "", "1,,2", "1-3", "-1", "1.2.3"])

@@ -14,6 +14,10 @@ lmkit compare a.lmkit b.lmkit mixed.lmkit --text test.txt
 lmkit compare --format json a.lmkit b.lmkit --text test.txt | jq .differences
 cat *.txt | lmkit compare --block 1 --resamples 10000 a.lmkit b.lmkit
 """
+MEASURES = {  # how a difference is measured
+    "perplexity": "nats a token", "perplexity_without_oov": "nats a token without OOVs",
+    "bits_per_character": "bits a character", "bits_per_byte": "bits a byte",
+}  # fmt: skip
 NUMBERS = (
     "tokens", "oov", "perplexity", "perplexity_without_oov", "bits_per_character", "bits_per_byte", "tokens_per_second",
     "bytes",
@@ -88,16 +92,16 @@ def write_text(file, values: dict[str, Any]) -> None:
             row["model"], spelled(row["perplexity"], ".2f"),
             *[spelled(row["perplexity_without_oov"], ".2f")] * some_oov,
             spelled(row["bits_per_character"], ".4f"), spelled(row["bits_per_byte"], ".4f"),
-            spelled(row["tokens_per_second"], ",.0f"), "-" if row["bytes"] is None else in_bytes(row["bytes"]),
+            roughly(row["tokens_per_second"]), "-" if row["bytes"] is None else in_bytes(row["bytes"]),
         )
         for row in models
     ))  # fmt: skip
     if differences:
         between = f"{100 * values['confidence']:g} % between"
-        heads = (f"against {models[0]['model']}", "difference", between, "ratio", between, "agreeing")
+        heads = (f"against {models[0]['model']}", "difference", between, "perplexity ratio", between, "agreeing")
         write_columns(file, heads, (
             (
-                f"{row['model']}: {row['measure']}", spelled(row["difference"], "+.4f"),
+                f"{row['model']}: {MEASURES[row['measure']]}", spelled(row["difference"], "+.4f"),
                 spread(row["low"], row["high"], "+.4f"), spelled(row["ratio"], ".4f"),
                 spread(row["ratio_low"], row["ratio_high"], ".4f"), share(row["agreeing"]),
             )
@@ -122,6 +126,15 @@ def write_columns(file, heads: tuple[str, ...], rows) -> None:
 def spelled(number: float | None, form: str) -> str:
     """Return a number in a format, or - where there is none."""
     return "-" if number is None else format(number, form)
+
+
+def roughly(number: float) -> str:
+    """Return a rate to two digits: how fast a program runs is not known better.
+
+    >>> roughly(2397074.3), roughly(14804), roughly(7.26)
+    ('2,400,000', '15,000', '7.3')
+    """
+    return f"{float(f'{number:.2g}'):,.{0 if number >= 10 else 1}f}"
 
 
 def spread(low: float | None, high: float | None, form: str) -> str:

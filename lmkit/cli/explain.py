@@ -25,7 +25,7 @@ head -n 4 text.txt | lmkit explain --color always | less -R
 @option(
     "--neurons", metavar="best|U,...",
     help="Show what hidden units of a recurrent model hold, -1 to 1: those that best track the position in the line, "
-    "names of speakers and quotes, or those named: 57 of the last layer, 1.57 of the first.",
+    "names of speakers and quotes (in 1,000 tokens or more), or those named: 57 of the last layer, 1.57 of the first.",
 )  # fmt: skip
 @option("--html", metavar="FILE", env=False, help="Write a page for browsers, one file; - is the standard output.")
 @option("--svg", metavar="FILE", env=False, help="Write a picture of some lines; - is the standard output.")
@@ -81,6 +81,7 @@ def show(file, model, other, pieces, names: list[str], color: str, output: str) 
     from lmkit.cli import colours
     from lmkit.errors import CorpusError
     from lmkit.evaluation import Totals
+    from lmkit.explanation import NOTHING
 
     kind = colours.surprisal() if other is None else colours.difference(model.path, other.path)
     sheet = colours.open_sheet(file, kind, color, output)
@@ -101,7 +102,7 @@ def show(file, model, other, pieces, names: list[str], color: str, output: str) 
             sheet.end()
         sheet.flush()
     if not totals[0].tokens:
-        raise CorpusError("the text holds no tokens: there is nothing to explain")
+        raise CorpusError(f"the text {NOTHING}")
     sheet.end()
     for each, total in zip((model, other), totals, strict=True):
         if each is not None:

@@ -45,6 +45,8 @@ def command(words, model, top, side, form, output, quiet):
     streams.check_output(output, [model, "-" if "-" in words else None])
     if words.count("-") > 1:
         raise click.UsageError("the standard input (-) can be read only once")
+    if "" in words:
+        raise click.UsageError(r"a WORD is empty; name a token of the model, or \j for the joiner")
     from lmkit import api
     from lmkit.text import escape, unescape
 

@@ -21,9 +21,10 @@ INDENT = "  "
 CURVE = 60  # columns of it at most
 LONGEST = 400  # characters of a name
 MOST = 8  # texts or members that are listed
-MOST_OPTIONS, MOST_ORDERS = 50, 32
+MOST_OPTIONS, MOST_ORDERS, MOST_BUCKETS = 50, 32, 16
 LARGEST_LOSS = 700  # whose perplexity is a float
 DIGITS = 12  # of a checksum
+DECIMALS = 4  # of a weight: smaller ones count nothing
 FLAGS = {
     "vocabulary": "--vocab",
     "limit_vocabulary": "--limit-vocab",
@@ -45,7 +46,7 @@ def page(info: dict[str, Any], width: int, bars: str) -> Iterator[str]:
     """
     yield from _laid_out([("file", [shortened(info["path"])])], width)
     yield from _model(info, info, width, bars)
-    yield from _laid_out([("checkpoint", _checkpoint(info)), ("checksums", _checksums(info))], width)
+    yield from _laid_out([("checkpoint", _checkpoint(info)), *_checksums(info)], width)
 
 
 def _model(
@@ -65,15 +66,16 @@ def _model(
         [
             ("kind", shortened(facts["kind"]).split(", ")),
             ("size", _size(facts) if "bytes" in facts else []),
-            ("file", [] if "bytes" in facts else [shortened(facts["path"])]),
+            ("file", [] if "bytes" in facts else [_member_file(facts)]),
             ("n-grams", [f"{people.amount(n)} of {k}" for k, n in list(facts.get("ngrams", {}).items())[:MOST_ORDERS]]),
             ("vocabulary", [] if told else _vocabulary(facts)),
             ("tokens", [] if told else _tokens(record)),
             *(("text", named) for named in _texts(entries(training, "corpora"))),
             ("ARPA file", _named_text(entry(training, "arpa"))),
-            ("mixed", [shortened(name) for name in _strings(training, "mixed")[:MOST]]),
+            ("mixed", _mixed(training)),
             *(("tuned on", named) for named in _texts(entries(training, "tuned_on"))),
             ("held out", _held_out(training)),
+            *_buckets(facts),
             ("best", _best(training)),
             ("loss", _curve(training, curve, bars)),
             ("trained" if "corpora" in training else "made", _trained(training)),
@@ -83,10 +85,8 @@ def _model(
     )
     yield from _laid_out([("options", _options(facts))], width, indent, by=" ")
     described, recorded = facts.get("members", []), entries(entry(record, "config"), "members")
-    for i, (member, of_member) in enumerate(zip(described[:MOST], recorded, strict=False), 1):
-        counting = ((name, number(member, name)) for name in ("weight", "exponent"))
-        said = [f", of {name} {value:.4g}" for name, value in counting if value is not None]
-        yield f"{indent}member {i}{''.join(said)}"
+    for i, (member, of_member) in enumerate(zip(described[:MOST], recorded, strict=False)):
+        yield f"{indent}member {i + 1}{_counting(facts, i)}"
         yield from _model(member, of_member, width, bars, indent + INDENT, facts.get("vocabulary"))
     if len(described) > MOST:
         yield f"{indent}and {len(described) - MOST} members more"
@@ -180,6 +180,35 @@ def _named_text(corpus: dict[str, Any]) -> list[str]:
     ]
 
 
+def _member_file(facts: dict[str, Any]) -> str:
+    return shortened(facts["path"]) + " (not there)" * ("missing" in facts)
+
+
+def _mixed(training: dict[str, Any]) -> list[str]:
+    names = _strings(training, "mixed")
+    return [*map(shortened, names[:MOST]), f"and {len(names) - MOST} more" * (len(names) > MOST)]
+
+
+def _buckets(facts: dict[str, Any]) -> list[Row]:
+    """Return the first buckets of a mixture with weights by context: the weights of its members, and for what."""
+    buckets = facts.get("buckets", [])
+    rows = []
+    for bucket in buckets[:MOST_BUCKETS]:
+        weights = " ".join(f"{weight:.3f}" for weight in bucket["weights"][:MOST])
+        more = " ..." * (len(bucket["weights"]) > MOST)
+        rows.append(("" if rows else "weights", [f"{weights}{more} for {bucket['contexts']}"]))
+    return rows + [("", [f"and {len(buckets) - MOST_BUCKETS} buckets more"])] * (len(buckets) > MOST_BUCKETS)
+
+
+def _counting(facts: dict[str, Any], i: int) -> str:
+    """Return by how much a member counts."""
+    member, buckets = facts["members"][i], facts.get("buckets", [])
+    known = [(name, number(member, name)) for name in ("weight", "exponent")]
+    if buckets:
+        known.append(("mean weight", math.fsum(bucket["weights"][i] for bucket in buckets) / len(buckets)))
+    return "".join(f", of {name} {round(value, DECIMALS):.4g}" for name, value in known if value is not None)
+
+
 def _held_out(training: dict[str, Any]) -> list[str]:
     held_out = entry(training, "held_out")
     share = number(held_out, "share")
@@ -207,6 +236,8 @@ def _curve(training: dict[str, Any], width: int, bars: str) -> list[str]:
         losses = [float(loss) for loss in (number(each, name) for each in history) if loss is not None]
         if losses:
             first, last = f"{losses[0]:.4g}", f"{losses[-1]:.4g}"
+            if len(losses) == 1:
+                return [first, "one validation" if name == "valid_loss" else "of the text learnt from"]
             line = people.sparkline(losses, width - len(first) - len(last) - 2, bars)
             return [f"{first} {line} {last}", "of the text learnt from" * (name == "train_loss")]
     return []
@@ -247,9 +278,18 @@ def _flag(name: str, value: Any) -> str:
         return flag
     if name in FLAGS_OF_COUNTS and whole({name: value}, name) is not None:
         return f"{flag} ({value:,} tokens)"
-    values = value if isinstance(value, list) else [value]
-    spelled = ",".join(f"{v:g}" if number({0: v}, 0) is not None else str(v) for v in values[:MOST])
-    return f"{flag} {shortened(spelled)}"
+    values = value[:MOST_ORDERS] if isinstance(value, list) else [value]
+    by = "" if name == "checkpoint_every" else ","  # a number and its unit
+    return f"{flag} {shortened(by.join(map(_spelled, values)))}"
+
+
+def _spelled(value: Any) -> str:
+    """Return a value as `lmkit train` reads it: with all digits, and whole numbers without a point.
+
+    >>> _spelled(1_000_000), _spelled(30.0), _spelled(0.003)
+    ('1000000', '30', '0.003')
+    """
+    return str(value).removesuffix(".0") if type(value) is float else str(value)
 
 
 def _checkpoint(info: dict[str, Any]) -> list[str]:
@@ -258,6 +298,11 @@ def _checkpoint(info: dict[str, Any]) -> list[str]:
     return [] if not checkpoint else ["of a training that is not done", "" if step is None else f"at step {step:,}"]
 
 
-def _checksums(info: dict[str, Any]) -> list[str]:
-    damaged = info.get("damaged")
-    return [] if damaged is None else [f"wrong: {shortened(name)}" for name in damaged] or ["all as they should be"]
+def _checksums(info: dict[str, Any]) -> list[Row]:
+    """Return what checking every byte has shown, in the file and in those of the members that it names."""
+    damaged, of_members = info.get("damaged"), info.get("damaged_members") or []
+    if damaged is None:
+        return []
+    fine = "as they should be in this file" if of_members else "all as they should be"
+    rows = [("checksums", [f"wrong: {shortened(name)}" for name in damaged] or [fine])]
+    return rows + [("", [shortened(line)]) for line in of_members]

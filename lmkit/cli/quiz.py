@@ -18,7 +18,7 @@ from lmkit.cli import options, sheets, streams, terminal
 from lmkit.cli.options import Command, option
 
 if TYPE_CHECKING:
-    from lmkit.rounds import Quiz
+    from lmkit.quizzes.rounds import Quiz
 
 EXAMPLES = """
 lmkit quiz -m bard.lmkit shakespeare.txt
@@ -91,8 +91,8 @@ def command(text, model, lines, length, seed, key, form, output, threads, quiet,
     with contextlib.ExitStack() as stack:
         answers = None if key is None else stack.enter_context(streams.open_output(key))
         sheet = stack.enter_context(streams.open_output(output))
-        to_terminal = output == "-" and terminal.is_terminal(sys.stdout)
-        sheets.WRITERS[form](quiz, sheet, answers, width() if to_terminal else sheets.SHEET)
+        fits = os.environ.get("COLUMNS") or (output == "-" and terminal.is_terminal(sys.stdout))
+        sheets.WRITERS[form](quiz, sheet, answers, width() if fits else sheets.SHEET)
 
 
 def _check_outputs(output: str, key: str | None, inputs: list[str]) -> None:
@@ -115,7 +115,7 @@ def _wants_to_play(output: str, key: str | None) -> bool:
 
 def play(quiz: Quiz) -> None:
     """Let someone at the terminal guess; tell the score, however it ends."""
-    from lmkit.rounds import Score
+    from lmkit.quizzes.rounds import Score
 
     score = Score(quiz.chance)
     with _ended_in_order():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from lmkit.cli import columns, streams
 
 if TYPE_CHECKING:
-    from lmkit.rounds import Passage, Quiz, Score
+    from lmkit.quizzes.rounds import Passage, Quiz, Score
 
 __all__ = ["SHEET", "WRITERS", "answer_lines", "round_lines", "score_lines"]
 

@@ -28,7 +28,10 @@ __all__ = [
 ]
 
 BIDIRECTIONAL = (0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))  # let text show in another order
-CONTROLS = {code: ascii(chr(code))[1:-1] for code in (*range(32), *range(127, 160), 0x2028, 0x2029, *BIDIRECTIONAL)}
+SURROGATES = (*range(0xD800, 0xDC80), *range(0xDD00, 0xE000))  # but for those that stand for a byte: no UTF-8 has them
+CONTROLS = {
+    code: ascii(chr(code))[1:-1] for code in (*range(32), *range(127, 160), 0x2028, 0x2029, *BIDIRECTIONAL, *SURROGATES)
+}
 
 REDRAW = 0.1  # seconds between two drawings of the bar
 SHORT = 30  # characters of a phase that leave room for all; after longer ones come rate, time left and what bar fits
@@ -50,7 +53,7 @@ def attended(quiet: bool) -> bool:
 
 
 def one_line(text: str) -> str:
-    r"""Return a text with its control characters, those that turn its direction, and line ends as escapes.
+    r"""Return a text with escapes for control characters, line ends, what turns its direction, and what is no UTF-8.
 
     >>> print(one_line("a\nb"))
     a\nb

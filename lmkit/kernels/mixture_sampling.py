@@ -38,7 +38,7 @@ def draw(
         The first column to draw.
     stuck : array of int64, (n, 2)
         Where a token is STUCK: the member that was to draw it, and how many contexts have left it to the next shorter
-        one (`ngram_sampling.draw_backing_off`); member -1 where all that came was forbidden.
+        one (`ngram_sampling.draw`); member -1 where all that came was forbidden.
     cumulative : array of float64, (M,)
         Weights of the members, summed up.
     tries : array of int64, (M, 10)

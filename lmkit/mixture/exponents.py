@@ -86,7 +86,7 @@ def fit_exponents(
 def _fit(mixture, ids, start, name, report) -> tuple[np.ndarray, Moments]:
     def tell(i, log_likelihood, exponents):
         listed = ", ".join(f"{e:.4f}" for e in exponents)
-        report(f"{name} {i}: {log_likelihood:.6f} nats a token, exponents {listed}")
+        report(f"{name} {i}: log-likelihood {log_likelihood:.6f} nats a token, exponents {listed}")
 
     return maximise(lambda exponents: text_moments(mixture, ids, exponents), start, tell)
 

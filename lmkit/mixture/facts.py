@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lmkit import untrusted
+from lmkit.errors import OptionError
 
 __all__ = ["bucketed", "dynamic", "linear", "log_linear", "neural_cache", "unigram_cache"]
 
@@ -27,10 +28,34 @@ def log_linear(config: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> dic
 
 
 def bucketed(config: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Return what is to be known of a mixture with weights by context: see `linear`."""
-    bounds = untrusted.entry(config, "buckets").get("bounds")
-    said = f" in {len(bounds) + 1} buckets" if isinstance(bounds, list) else ""
-    return {"kind": f"{linear(config, tensors)['kind']}, weights by context{said}"}
+    """Return what is to be known of a mixture with weights by context: see `linear`.
+
+    "buckets" has for each of them which "contexts" are in it, in words, and the "weights" of the members.
+    """
+    kind, names = f"{linear(config, tensors)['kind']}, weights by context", _bucket_names(config)
+    if not names:
+        return {"kind": kind}
+    known = {"kind": f"{kind} in {len(names)} buckets"}
+    rows, members = config.get("weights"), len(untrusted.entries(config, "members"))
+    if not isinstance(rows, list) or len(rows) != len(names) or not all(_are_weights(row, members) for row in rows):
+        return known
+    return known | {"buckets": [{"contexts": n, "weights": row} for n, row in zip(names, rows, strict=True)]}
+
+
+def _bucket_names(config: dict[str, Any]) -> list[str]:
+    from lmkit.mixture.buckets import Buckets
+
+    found = untrusted.entry(config, "buckets")
+    bounds = found.get("bounds")
+    try:
+        return Buckets(found.get("measure"), tuple(bounds)).names() if isinstance(bounds, list) else []
+    except OptionError:
+        return []
+
+
+def _are_weights(found: Any, members: int) -> bool:
+    numbers = [untrusted.number({0: w}, 0) for w in found] if isinstance(found, list) else []
+    return len(numbers) == members and all(w is not None and 0 <= w <= 1 for w in numbers)
 
 
 def unigram_cache(config: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lmkit.errors import CorpusError, LmkitWarning, OptionError
+from lmkit.evaluation import trained_on
 from lmkit.mixture.buckets import BucketedMixture, Buckets, chosen_bounds, context_member, sizes_before
 from lmkit.mixture.cache import UnigramCache, tune_unigram
 from lmkit.mixture.dynamic import DynamicEvaluation, tune_dynamic
@@ -100,8 +101,12 @@ def _check(models, texts, rule, weights, weights_by, cache, dynamic, static):
     to_compile = static and models and isinstance(models[0], LinearMixture)
     if len(models) == 1 and not to_compile and (static or not (cache or dynamic)):
         raise OptionError("one model alone is no mixture: name another one, or give --cache or --dynamic")
+    if weights is not None and len(models) == 1:
+        raise OptionError("--weights are those of several models: name another one")
     if weights is not None:
         RULES[rule][1](weights, len(models))
+    if texts is None and (cache or dynamic) and (len(models) == 1 or weights is not None):
+        raise OptionError("the parameters of --cache and --dynamic are chosen under a text; name one with --tune")
     if texts is None and (cache or dynamic or (len(models) > 1 and weights is None)):
         raise OptionError("weights and parameters are chosen under a text; name one with --tune, or give --weights")
     if texts is not None and (weights is not None or len(models) == 1) and not (cache or dynamic):
@@ -126,21 +131,18 @@ def _warn_of_training_texts(models, names, texts):
     The record of a training says what it read.
     """
     for model, name in zip(models, names, strict=True):
-        training = model.metadata.get("training")
-        corpora = training.get("corpora") if isinstance(training, dict) else None
-        known = {entry.get("sha256") for entry in corpora or [] if isinstance(entry, dict)}
-        for corpus in texts:
-            if corpus.sha256 in known:
-                warnings.warn(
-                    f"{name} was trained on {corpus.title}, so that its weight comes out too large; tune on another "
-                    "text", LmkitWarning, stacklevel=4,
-                )  # fmt: skip
+        for corpus in trained_on(model, texts):
+            warnings.warn(
+                f"{name} was trained on {corpus.title}, so that its weight comes out too large; tune on another "
+                "text", LmkitWarning, stacklevel=4,
+            )  # fmt: skip
 
 
 def _weighted(mixture: LinearMixture, ids: np.ndarray, report) -> LinearMixture:
     """Return the mixture with the weights that a text chooses."""
     weights, trace = fit_weights(_scores(mixture, ids))
     _report_trace(trace, report)
+    report(f"weights {', '.join(f'{weight:.4f}' for weight in weights)}")
     return LinearMixture(mixture.members, weights.tolist())
 
 
@@ -170,7 +172,7 @@ def _scores(mixture: LinearMixture, ids: np.ndarray) -> np.ndarray:
 
 def _report_trace(trace: list[float], report) -> None:
     for i, log_likelihood in enumerate(trace):
-        report(f"EM {i}: {log_likelihood:.6f} nats a token")
+        report(f"EM {i}: log-likelihood {log_likelihood:.6f} nats a token")
 
 
 def _multiplied(mixture: LogLinearMixture, ids: np.ndarray, report) -> LogLinearMixture:
@@ -189,5 +191,9 @@ def _tuned(base, kind, tune, ids, report) -> LanguageModel:
     found = tune(base, ids)
     for trial in found.trials:
         described = ", ".join(f"{key} {value:.6g}" for key, value in trial.parameters.describe().items())
-        report(f"{kind.family}: {described}: {trial.log_likelihood:.6f} nats a token")
+        report(f"{kind.family}: {described}: log-likelihood {trial.log_likelihood:.6f} nats a token")
+    chosen = found.parameters.describe()
+    report(f"{kind.family}: {', '.join(f'{key} {value:.6g}' for key, value in chosen.items())}")
+    if chosen.get("weight") == 0:
+        report(f"{kind.family}: it gains nothing under the text to tune on")
     return kind(base, found.parameters)

@@ -76,7 +76,7 @@ class NGramModel(LanguageModel):
             trie.nodes[bos, BEGIN] != trie.nodes[bos + 1, BEGIN] or trie.nodes[bos, BACKOFF] != 0
         )
         self._begin = bos if begins else 0  # cut-offs may leave `<s>` without children: then it is no context
-        interpolates = options.get("interpolate", True)  # what models of the first version do
+        interpolates = bool(options.get("interpolate", True))  # what models of the first version do
         self.spreads = options["smoothing"] == "add-k" and interpolates
         self.uniform = -math.log(self.vocabulary_size - 1) if self.spreads else math.nan
         self.interpolates = interpolates
@@ -185,14 +185,13 @@ class NGramModel(LanguageModel):
         parts = np.array_split(
             np.arange(streams), max(1, min(self.threads, streams // COMPANY)) if streams * t > 2048 else 1
         )
-        shared = (trie.nodes, trie.leaves, trie.alias, self.order, self._begin)
+        shared = (trie.nodes, trie.leaves, trie.alias, self.order, self._begin, self.spreads, self.interpolates)
         jobs = []
         for p in parts:
             s = slice(p[0], p[-1] + 1)
-            own = (forbidden, uniforms.keys[s], uniforms.counters[s], state[s], t, ids[s], done[s], after[s])
-            jobs.append((*shared, self.spreads, *own) if self.interpolates else (*shared, *own, levels[s]))
-        kernel = ngram_sampling.draw if self.interpolates else ngram_sampling.draw_backing_off
-        in_threads(self.threads, kernel, jobs)
+            own = (uniforms.keys[s], uniforms.counters[s], state[s], t, ids[s], done[s], after[s], levels[s])
+            jobs.append((*shared, forbidden, *own))
+        in_threads(self.threads, ngram_sampling.draw, jobs)
         state[:] = after
 
     def draw_left(self, state: np.ndarray, level: int, uniforms: Uniforms) -> np.ndarray:

@@ -12,6 +12,7 @@
   $("data").remove();
   const main = $("text");
   const OOV = 1, END = 2, INFINITE = 65535;
+  const PRINTED = 100000; // tokens that are printed in colours: each is an element
   const BLANKS = /^[ \t\n\r\0]+/;
   let view = meta.views[0];
   let current = null; // {block, i, told}: the token that takes the focus, and whether it has been described
@@ -32,6 +33,7 @@
     div.style.setProperty("--tall", `${Math.round(rows * 26)}px`);
     div.block = block;
     start += block.size;
+    block.printed = start <= PRINTED;
     return block;
   });
 
@@ -146,7 +148,11 @@
     block.tokens = null;
     block.div.classList.remove("pair");
     block.div.textContent = block.text;
-    if (current?.block !== block) block.data = block.loading = null;
+    if (current?.block !== block) forget(block);
+  }
+
+  function forget(block) {
+    if (!block.printed) block.data = block.loading = null;
   }
 
   async function show(block) {
@@ -167,6 +173,22 @@
       }
     }
   }, { rootMargin: "800px 0px" });
+
+  // Who prints does not wait, and to inflate takes a while: the numbers of all that is printed are kept.
+  (async () => {
+    for (const block of blocks) if (block.printed) await load(block);
+  })();
+  if (start > PRINTED) {
+    const last = blocks.findLast((block) => block.printed);
+    $("printed").textContent = `In colours on paper: the first ${(last.start + last.size).toLocaleString("en")} tokens.`;
+    $("printed").hidden = false;
+  }
+  addEventListener("beforeprint", () => {
+    for (const block of blocks) if (block.printed && block.data && !block.shown) draw(block);
+  });
+  addEventListener("afterprint", () => {
+    for (const block of blocks) if (block.shown && !block.near && block !== current?.block) erase(block);
+  });
 
   // ---- one token
 
@@ -306,7 +328,7 @@
     let number = reader(block, what);
     for (i += by; ; i += by) {
       while (i < 0 || i >= block.size) {
-        if (!block.shown && block !== current.block) block.data = block.loading = null;
+        if (!block.shown && block !== current.block) forget(block);
         block = blocks[block.number + by];
         if (!block) return;
         await load(block);

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import html
+import textwrap
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from lmkit.colours import DIFFERENCE, SURPRISAL, Scale, on
-from lmkit.errors import OptionError
-from lmkit.explanation import Explained
+from lmkit.errors import CorpusError, OptionError
+from lmkit.explanation import NOTHING, Explained
 from lmkit.model import EOS
-from lmkit.text.visible import columns, dressed, sign
+from lmkit.text.visible import JOINER, LINE_END, PART, SENTENCE_END, columns, dressed, sign
 
 __all__ = ["LONGEST", "svg"]
 
 LONGEST = 5000  # characters
 WIDTH = 80  # columns
+NOTES = 50  # characters of a row below the scale: they fit the narrowest picture
 COLUMN, LINE, SIZE, MARGIN = 8.4, 24, 14, 12  # pixels; a column is what the usual fonts of this size take
+GLUE = "\u00a0"  # where a note is not to be wrapped
+SIGNS = {
+    LINE_END: "line end", SENTENCE_END: "sentence end", PART: "part of a character", JOINER: "no blank here",
+}  # fmt: skip
+UNKNOWN = "underlined: out of vocabulary"
 INK = {"light": "#17171a", "dark": "#ececf1"}
 GROUND = {"light": SURPRISAL.light[0], "dark": SURPRISAL.dark[0]}
 
@@ -32,6 +39,8 @@ def svg(pieces: Iterable[Explained], tokenizer: str) -> str:
 
     Raises
     ------
+    CorpusError
+        There are no tokens.
     OptionError
         The text is too long for a picture.
     """
@@ -45,13 +54,17 @@ def svg(pieces: Iterable[Explained], tokenizer: str) -> str:
         unknown = np.isin(np.arange(len(piece.ids)), piece.oov)
         rows = zip(piece.tokens, piece.ids.tolist(), scale.levels(numbers).tolist(), unknown.tolist(), strict=True)
         for text, token, level, out in rows:
-            before, shown, ends = dressed(text, sign(token == EOS, tokenizer))
+            own = sign(token == EOS, tokenizer)
+            before, shown, ends = dressed(text, own)
+            sheet.seen |= {LINE_END} if ends else {own} if not text else set()
             if text:
                 sheet.settle()
             sheet.blank(before)
             sheet.token(shown, level, out)
             sheet.held = sheet.held or ends
         sheet.blank(piece.rest)
+    if not sheet.marks:
+        raise CorpusError(f"the text {NOTHING}")
     return sheet.drawn(scale)
 
 
@@ -62,7 +75,8 @@ class _Picture:
         self.marks: list[str] = []
         self.row = self.column = self.size = 0
         self.widest = 40
-        self.held = False
+        self.held = self.unknown = False
+        self.seen: set[str] = set()  # signs
 
     def settle(self) -> None:
         """End the line that waits for it."""
@@ -87,11 +101,12 @@ class _Picture:
             f'<text class="t{level}{" oov" * unknown}" x="{x:.1f}" y="{y + 16}" textLength="{width * COLUMN:.1f}" '
             f'xml:space="preserve">{html.escape(text, quote=False)}</text>'
         )
+        self.unknown = self.unknown or unknown
         self.column += width
         self.widest = max(self.widest, self.column)
 
     def drawn(self, scale: Scale) -> str:
-        """Return the picture, with the scale below the text."""
+        """Return the picture, with the scale and what the signs mean below the text."""
         y = MARGIN + (self.row + 1) * LINE + 10
         for level, label in enumerate(scale.labels):
             x = MARGIN + level * 34
@@ -102,12 +117,22 @@ class _Picture:
         x = MARGIN + len(scale.labels) * 34 + 8
         self.marks.append(f'<text class="ink small" x="{x}" y="{y + 13}">bits</text>')
         width, height = 2 * MARGIN + max(self.widest * COLUMN, 9 * 34 + 40), y + 18 + MARGIN
+        for row in self.notes():
+            self.marks.append(f'<text class="ink small" x="{MARGIN}" y="{height + 3}">{row}</text>')
+            height += 16
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height}" width="{width:.0f}" '
             f'height="{height}" role="img" aria-label="Text, each token coloured by its surprisal in bits">\n'
             f"<style>{''.join(_rules(scale))}</style>\n"
             f'<rect class="ground" width="100%" height="100%" rx="6"/>\n' + "\n".join(self.marks) + "\n</svg>\n"
         )
+
+    def notes(self) -> list[str]:
+        """Return rows that say what the signs of the picture mean."""
+        said = [f"{sign}{GLUE}{meaning}" for sign, meaning in SIGNS.items() if sign in self.seen]
+        said += [UNKNOWN] * self.unknown
+        rows = textwrap.wrap(", ".join(each.replace(" ", GLUE) for each in said), NOTES)
+        return [row.replace(GLUE, " ") for row in rows]
 
 
 def _rules(scale: Scale) -> Iterator[str]:

@@ -30,6 +30,7 @@ __all__ = ["COLUMNS", "VARIED", "Material", "Study", "levels_of", "read_material
 VARIED = ("order", "size", "ngrams", "text")
 COLUMNS = ("order", "share", "tokens", "ngrams", "bytes")
 MOST_LEVELS = 100
+KILO = 1024
 NAMED = 24  # characters of a title that names take
 PARAGRAPH = re.compile(rb"\n\s*\n")
 ENDLESS = 10_000  # bytes of a paragraph within which its end is looked for; else it is that of a line
@@ -359,7 +360,22 @@ class Study:
         full = file_size(whole) if self.what == "size" else sum(whole.trie.sizes[1:])
         for level in self.levels:
             limit = max(1, int(level * full if level < 1 else level))
-            yield whole if level == 1 else prune(whole, **{self.what: limit})
+            yield whole if level == 1 else self._smaller(whole, limit, prune, file_size)
+
+    def _smaller(self, whole: LanguageModel, limit: int, prune, file_size) -> LanguageModel:
+        """Return a model pruned to a limit; say where a level could begin if none is so small."""
+        try:
+            return prune(whole, **{self.what: limit})
+        except OptionError:
+            words = whole.trie.sizes[1]  # which pruning keeps
+            smallest = prune(whole, ngrams=words)  # or what is wrong is not the limit
+        level, least = f"{limit} n-grams", f"{words}"
+        if self.what == "size":
+            level, least = f"{limit} bytes", f"{file_size(smallest) // KILO + 2}K"  # room for any header
+        raise OptionError(
+            f"--vary {self.what} has a level of {level}, which is too small: the {words} single tokens of this text "
+            f"are never dropped; begin at {least} or more"
+        )
 
 
 class Watch:

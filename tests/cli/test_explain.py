@@ -244,7 +244,7 @@ def test_neurons(succeed, network):
     first, second = text.split("\n\nunit 1.5")
     assert re.match(r"unit 1\.3: position in the line, r = [+-]\d\.\d\d\. Under each token its activation", first)
     assert "cows eat corn↵" in second
-    best = succeed("explain", "-m", network, "--neurons", "best", "--color", "always", stdin=COWS.encode()).text
+    best = succeed("explain", "-m", network, "--neurons", "best", "--color", "always", stdin=COWS.encode() * 8).text
     assert re.match(r"unit 1\.\d: position in the line, r = ", best) and SGR.search(best)
 
 
@@ -264,6 +264,7 @@ def test_neurons(succeed, network):
         (["nothing.txt"], 1, "nothing.txt: no such file"),
         (["empty"], 1, "holds no tokens"),
         (["--html", "page.html", "empty"], 1, "holds no tokens"),
+        (["--svg", "picture.svg", "empty"], 1, "the text holds no tokens: there is nothing to explain"),
         (["broken"], 1, "broken: line 2, byte offset 5: 0xff is not valid utf-8"),
         (["--html", "page.html", "broken"], 1, "broken: line 2, byte offset 5"),
         (["--html", "page.html", "huge"], 1, "huge: longer than 2,000,000 bytes"),

@@ -106,6 +106,155 @@ def test_verify_is_told(page, run, cows, tmp_path):
     assert result.code == 1 and result.text.splitlines()[-1].startswith("checksums   wrong: vocabulary.")
 
 
+@pytest.fixture
+def named(succeed, cows, tmp_path):
+    """Return a mixture that names `cows` and a second model in a folder, which is not the working directory."""
+    (tmp_path / "models").mkdir()
+    succeed("train", "--order", 2, "--smoothing", "witten-bell", "--vocab", cows, "-o", "models/b.lmkit",
+            stdin=COWS.encode())  # fmt: skip
+    succeed("mix", cows, "models/b.lmkit", "--weights", "0.5,0.5", "--by-reference", "-o", "models/both.lmkit")
+    return tmp_path / "models" / "both.lmkit"
+
+
+def test_a_member_that_is_not_there(page, run, succeed, named):
+    def files(lines):
+        return [line for line in lines.splitlines() if line.startswith("  file")]
+
+    assert len(files(succeed("info", named).text)) == 2 and "not there" not in succeed("info", named).text
+    assert page(named, "--verify")["checksums"] == "all as they should be"
+    member = named.parent / "b.lmkit"
+    member.rename(named.parent / "c.lmkit")
+    found = files(succeed("info", named).text)
+    assert found[1] == "  file        b.lmkit (not there)" and "not there" not in found[0]
+    members = succeed("info", named, "--format", "json").row["members"]
+    assert [member.get("missing") for member in members] == [None, True]
+    result = run("info", named, "--verify")
+    assert result.code == 1 and "all as they should be" not in result.text and f"{member} is not there" in result.err
+    said = " ".join(result.text[result.text.index("checksums") :].split())
+    assert said.startswith("checksums as they should be in this file ") and f"{member} is not there" in said
+
+
+@pytest.mark.parametrize("how", ["changed", "damaged"])
+def test_a_member_that_is_another_one_or_damaged(run, succeed, named, how):
+    member = named.parent / "b.lmkit"
+    if how == "changed":
+        rewrite(member, lambda tensors, metadata: metadata.update(training={}))
+    else:
+        data = bytearray(member.read_bytes())
+        data[-3] ^= 0x40
+        member.write_bytes(data)
+    result = run("info", named, "--verify")
+    said = " ".join(result.text[result.text.index("checksums") :].split())
+    assert result.code == 1 and "all as they should be" not in said and f"{how}" in said and "b.lmkit" in said
+    assert "not there" not in succeed("info", named).text
+
+
+@pytest.mark.parametrize("path", ["", ".", "a\0b", "\ud800", "x" * 5000, "../" * 500])
+def test_odd_paths_of_members_are_not_there(succeed, named, path):
+    rewrite(named, lambda tensors, metadata: metadata["config"]["members"][1].update(path=path))
+    said = "".join(succeed("info", named).text.split())
+    assert said.endswith("(notthere)") and said.count("(notthere)") == 1
+
+
+def test_metadata_cannot_say_that_members_are_damaged(succeed, cows):
+    rewrite(cows, lambda tensors, metadata: metadata.update(damaged_members=["no"], damaged=["no"]))
+    assert "damaged_members" not in succeed("info", cows, "--format", "json").row
+    assert not succeed("info", cows, "--verify").err
+
+
+def test_many_mixed_models_are_cut_short(page, succeed, named):
+    rewrite(named, lambda tensors, metadata: metadata["training"].update(mixed=[f"m{i}" for i in range(11)]))
+    assert page(named)["mixed"] == "m0, m1, m2, m3, m4, m5, m6, m7, and 3 more"
+    rewrite(named, lambda tensors, metadata: metadata["training"].update(mixed=[f"m{i}" for i in range(8)]))
+    assert page(named)["mixed"].endswith(", m7")
+
+
+def test_weights_that_count_nothing_are_0(succeed, cows):
+    succeed("mix", cows, cows, "--weights", "1,7.831e-98", "-o", "both.lmkit")
+    lines = succeed("info", "both.lmkit").text.splitlines()
+    assert "member 1, of weight 1" in lines and "member 2, of weight 0" in lines
+
+
+@pytest.fixture
+def bucketed(succeed, cows, tmp_path):
+    """Return a mixture with weights by context whose weights are set by hand."""
+    succeed("train", "--order", 2, "--smoothing", "witten-bell", "--vocab", cows, stdin=COWS.encode())
+    (tmp_path / "tune.txt").write_text("cows eat corn\n")
+    succeed("mix", cows, "model.lmkit", "--weights-by", "context", "--tune", "tune.txt", "-o", "by.lmkit")
+
+    def change(tensors, metadata):
+        metadata["config"]["buckets"] = {"measure": "followers", "bounds": [2, 8]}
+        metadata["config"]["weights"] = [[0.25, 0.75], [1, 0.0], [1e-98, 1.0]]
+
+    rewrite(tmp_path / "by.lmkit", change)
+    return tmp_path / "by.lmkit"
+
+
+def test_weights_by_context(succeed, bucketed, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    lines = succeed("info", bucketed).text.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("weights"))
+    assert lines[start : start + 3] == [
+        "weights     0.250 0.750 for no context, or one with up to 1 different followers",
+        "            1.000 0.000 for contexts with 2-7 different followers",
+        "            0.000 1.000 for contexts with 8 or more different followers",
+    ]
+    assert "member 1, of mean weight 0.4167" in lines and "member 2, of mean weight 0.5833" in lines
+    buckets = succeed("info", bucketed, "--format", "json").row["buckets"]
+    assert buckets[1] == {"contexts": "contexts with 2-7 different followers", "weights": [1, 0.0]}
+
+
+@pytest.mark.parametrize(
+    "weights", [None, 3, [], [[1, 0]], [[1, 0], [1, 0], [1]], [[1, 0], [1, 0], [1, "0"]], [[1, 0], [1, 0], None],
+                [[1, 0], [1, 0], [float("nan"), 0]], [[1, 0], [1, 0], [10**400, 0]]],
+)  # fmt: skip
+def test_odd_weights_by_context_are_left_out(succeed, bucketed, weights):
+    rewrite(bucketed, lambda tensors, metadata: metadata["config"].update(weights=weights))
+    text = succeed("info", bucketed).text
+    assert "\nweights" not in text and "mean weight" not in text and "in 3 buckets" in " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    "buckets", [None, [], {}, {"measure": {}, "bounds": [2, 8]}, {"measure": "followers", "bounds": 2},
+                {"measure": "followers", "bounds": [8, 2]}, {"measure": "followers", "bounds": [2, "8"]}],
+)  # fmt: skip
+def test_odd_buckets_are_left_out(succeed, bucketed, buckets):
+    rewrite(bucketed, lambda tensors, metadata: metadata["config"].update(buckets=buckets))
+    text = succeed("info", bucketed).text
+    assert "\nweights" not in text and "mean weight" not in text and " buckets" not in text
+
+
+def test_many_buckets_are_cut_short(succeed, bucketed):
+    def change(tensors, metadata):
+        metadata["config"]["buckets"]["bounds"] = list(range(1, 20))
+        metadata["config"]["weights"] = [[0.5, 0.5]] * 20
+
+    rewrite(bucketed, change)
+    text = succeed("info", bucketed).text
+    assert text.count("0.500 0.500 for ") == 16 and "\n            and 4 buckets more\n" in text
+
+
+def test_options_are_spelled_as_train_takes_them(page, succeed, network):
+    def change(tensors, metadata):
+        metadata["training"]["options"].update(
+            checkpoint_every=[20, "steps"], time_limit=3_000_000.0, steps=1_234_567, learning_rate=0.00123456789
+        )
+
+    rewrite(network, change)
+    options = f"{page(network)['options']} "
+    for flag in ("checkpoint-every 20steps", "time-limit 3000000", "steps 1234567", "learning-rate 0.00123456789"):
+        assert f"--{flag} " in options
+    rewrite(network, lambda t, metadata: metadata["training"]["options"].update(checkpoint_every=[90.0, "s"]))
+    assert "--checkpoint-every 90s " in f"{page(network)['options']} "
+
+
+def test_a_single_validation_is_no_curve(page, network):
+    rewrite(network, lambda tensors, metadata: metadata["training"].update(history=[{"valid_loss": 1.875}]))
+    assert page(network)["loss"] == "1.875, one validation"
+    rewrite(network, lambda tensors, metadata: metadata["training"].update(history=[{"train_loss": 1.875}]))
+    assert page(network)["loss"] == "1.875, of the text learnt from"
+
+
 def test_a_terminal_without_unicode_has_a_curve_too(process, network):
     env = {**os.environ, "PYTHONIOENCODING": "ascii"}
     line = next(line for line in process("info", env=env).out.splitlines() if line.startswith(b"loss"))
@@ -150,6 +299,13 @@ def test_no_control_characters_reach_the_terminal(succeed, network):
         if form == "text":
             assert not controls and out.count("\n") < 120
     assert EVIL in json.loads(succeed("info", "--format", "json").out)["training"]["corpora"][0]["name"]
+
+
+def test_what_no_utf_8_has_is_an_escape(succeed, cows):
+    rewrite(cows, lambda t, metadata: metadata["training"]["corpora"][0].update(name="a\ud800b\udfffc"))
+    assert r"a\ud800b\udfffc" in succeed("info", cows).text
+    assert r"a\ud800b\udfffc" in succeed("info", cows, "--format", "tsv").text
+    assert succeed("info", cows, "--format", "json").row["training"]["corpora"][0]["name"] == "a\ud800b\udfffc"
 
 
 ODD = [None, True, -1, 3, 10**400, 1e308, float("nan"), float("inf"), "x" * 2000, [], {}, [3, "a", None], {"a": [1]}]

@@ -64,12 +64,19 @@ def test_a_word_unlike_all_others_is_told_of(run, succeed):
 def test_what_is_refused_is_one_line_and_nothing_is_written(run, succeed, farm):
     for code, arguments, words in (
         (1, ["kow"], "did you mean cow"), (1, ["cow", "the hen"], "2 tokens"), (1, ["</s>"], "reserved"),
+        (2, [""], "WORD is empty"), (2, ["cow", ""], "WORD is empty"),
         (2, [], "WORD"), (2, ["cow", "--side", "left"], "--side"), (2, ["cow", "-o", "model.lmkit"], "model.lmkit"),
     ):  # fmt: skip
         result = run("nearest", *arguments)
         assert (result.code, result.out) == (code, b"") and words in result.err and result.err.count("\n") == 1
     succeed("train", "--order", 1, "--smoothing", "mle", stdin=b"a b c\n")
     assert "model.lmkit knows single tokens only" in run("nearest", "a").err
+
+
+def test_the_joiner_is_named_but_by_no_empty_word(run, succeed):
+    succeed("train", "--order", 2, "--smoothing", "witten-bell", stdin=b"a ,b c. a ,c b.\n" * 3)
+    assert succeed("nearest", "\\j", "--format", "tsv").text.startswith("\\j\t")
+    assert run("nearest", "").code == 2
 
 
 def test_networks_and_mixtures_answer_too(succeed, tmp_path):

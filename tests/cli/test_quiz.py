@@ -68,6 +68,15 @@ def test_a_sheet_and_its_key(folder, quiz, tmp_path):
     assert max(map(len, whole.text.splitlines())) <= 80
 
 
+def test_a_sheet_is_as_wide_as_it_is_told(quiz, monkeypatch):
+    usual = quiz("--rounds", 2)
+    assert 60 < max(map(len, usual.text.splitlines())) <= 80
+    monkeypatch.setenv("COLUMNS", "40")
+    assert 30 < max(map(len, quiz("--rounds", 2).text.splitlines())) <= 40
+    monkeypatch.setenv("COLUMNS", "80")
+    assert quiz("--rounds", 2) == usual
+
+
 def test_json_has_everything_and_a_sheet_of_it_has_no_answers(quiz, tmp_path):
     told = quiz("--rounds", 3, "--format", "json").row
     assert told["seed"] == 1 and len(told["rounds"]) == 3

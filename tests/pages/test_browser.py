@@ -227,6 +227,37 @@ def test_a_long_text_is_drawn_where_one_looks(show):
     assert tab.run("return document.querySelectorAll('.current').length") == 1
 
 
+def test_paper_has_the_colours_of_all(show):
+    text = COWS * 200
+    tab = show(trained(), text)
+    count = "return document.querySelectorAll('.t').length"
+    tab.until("performance.now() > 1500")  # by then all numbers are there
+    before = tab.run(count)
+    tab.run("dispatchEvent(new Event('beforeprint'))")
+    assert before < len(text) <= tab.run(count)
+    assert tab.run("return [...document.querySelectorAll('.b')].map((b) => b.textContent).join('')") == text
+    assert tab.run("return getComputedStyle(document.getElementById('printed')).display") == "none"
+    tab.run("dispatchEvent(new Event('afterprint'))")
+    assert tab.run(count) <= before
+    media = [{"name": "prefers-color-scheme", "value": "light"}]
+    tab.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", "features": media})
+    assert tab.run("return getComputedStyle(document.querySelector('.t')).printColorAdjust") == "exact"
+    assert tab.run("return getComputedStyle(document.getElementById('details')).display") == "none"
+    tab.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": media})
+
+
+def test_without_scripts_the_text_can_be_read(show, browser):
+    tab = show(trained(), NASTY)
+    try:
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+        browser.get(tab.url)
+        body = browser.find_element("tag name", "body").text
+    finally:
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+    assert "cows eat corn" in body and "Without JavaScript this page shows the bare text." in body
+    assert "Next notable" not in body and "Colour by" not in body
+
+
 @pytest.mark.parametrize("width", [1280, 360])
 def test_two_models(show, browser, width):
     tab = show(trained(), COWS, width=width, against=trained(2))

@@ -52,6 +52,29 @@ def test_differences_of_two_models(model):
     assert labels[:5] == ["−4", "−2", "−1", "−½", "0"]
 
 
+def test_signs_that_occur_are_explained(model):
+    def notes(text, tokens):
+        picture = ElementTree.fromstring(lmkit.explained_svg(tokens, ("text", text)))
+        small = [t for t in picture.iter(SPACE + "text") if t.get("class") == "ink small"]
+        assert all(float(t.get("y")) < float(picture.get("height")) - 8 for t in small)
+        return [t.text for t in small if t.text != "bits"]
+
+    assert notes(b"row", model) == ["¶ sentence end"]
+    assert notes(b"row\n", model) == ["↵ line end"]
+    assert notes(b"row cow\n", model) == ["↵ line end, underlined: out of vocabulary"]
+    words = lmkit.train(("rows", b"row, row\n\nrow your boat\n"), order=2, smoothing="mle")
+    assert notes(b"row , row\n\nyourboat\ncow", words) == [
+        "↵ line end, ¶ sentence end,", "underlined: out of vocabulary",
+    ]  # fmt: skip
+    letters = lmkit.train(("rows", "Ü".encode()), order=2, smoothing="mle", tokenizer="byte", sentence="text")
+    assert notes("Ü".encode(), letters)[0].endswith("· part of a character")
+
+
+def test_a_text_without_tokens_is_refused(model):
+    with pytest.raises(lmkit.CorpusError, match=r"^the text holds no tokens: there is nothing to explain$"):
+        drawn(model, b"")
+
+
 def test_a_long_text_is_refused(model):
     with pytest.raises(lmkit.OptionError, match="at most 5,000 characters"):
         drawn(model, b"row your\n" * 600)

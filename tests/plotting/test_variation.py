@@ -1,6 +1,7 @@
 """What n-gram models gain with order, size or text: the losses are those of models that are trained one by one."""
 
 import math
+import re
 
 import pytest
 from texts import COWS, VERSES
@@ -133,8 +134,17 @@ class TestSizes:
         ]
 
     def test_what_cannot_be_pruned_so_far_or_at_all(self):
-        with pytest.raises(OptionError, match="n-grams of the model cannot be dropped, which is more than"):
-            lmkit.vary(PAIR, "ngrams", [3], **WB)
+        for what, level in (("ngrams", "3 n-grams"), ("size", "3 bytes")):
+            with pytest.raises(
+                OptionError, match=rf"^--vary {what} has a level of {level}, .*; begin at \d+K? or more$"
+            ) as e:
+                lmkit.vary(PAIR, what, [3, 100_000], **WB)
+            least = re.search(r"begin at (\w+)", str(e.value))[1]
+            (row,) = lmkit.vary(PAIR, what, least, **WB).rows()  # what is said is true
+            if what == "ngrams":
+                assert row["ngrams"] == int(least)
+                with pytest.raises(OptionError, match=f"begin at {least} or more"):
+                    lmkit.vary(PAIR, what, [row["ngrams"] - 1], **WB)
         with pytest.raises(OptionError, match="a model of mle does not back off"):
             lmkit.vary(PAIR, "size", [0.5], smoothing="mle")
 

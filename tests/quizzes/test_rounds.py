@@ -14,10 +14,10 @@ from reference_text import longest_run
 import lmkit
 from lmkit import decoding
 from lmkit.errors import CorpusError, LmkitError, LmkitWarning, OptionError
-from lmkit.passages import SIMILAR
-from lmkit.rounds import Score, Standing
+from lmkit.quizzes.passages import SIMILAR
+from lmkit.quizzes.rounds import Score, Standing
 
-PLAY = (pathlib.Path(__file__).resolve().parents[1] / "corpora" / "the-tide-mill.txt").read_text()
+PLAY = (pathlib.Path(__file__).resolve().parents[2] / "corpora" / "the-tide-mill.txt").read_text()
 CUT = PLAY.index("\n\n", len(PLAY) * 8 // 10) + 2
 TRAIN, TEXT = PLAY[:CUT], PLAY[CUT:]
 LINES = TEXT.split("\n")
@@ -169,6 +169,16 @@ class TestCopies:
         model = lmkit.train(folder / "train.txt", tokenizer="char", order=32, smoothing="mle")
         with pytest.raises(LmkitError, match=r"model 1 wrote only \d of the 10 passages wanted.* copied.*--copied"):
             lmkit.quiz(model, text, seed=1)
+
+    def test_the_hint_fits_what_was_wrong(self, folder, text):
+        """What is most probable goes on without end, or is the same each time: to let copies pass would not help."""
+        model = lmkit.train(folder / "train.txt", tokenizer="char", order=7)
+        with pytest.raises(
+            LmkitError, match=r"0 of the 3 .*\d not as long as the real one\); another --length or --temp"
+        ):
+            lmkit.quiz(model, text, seed=1, rounds=3, temperature=0, copied=1)
+        with pytest.raises(LmkitError, match=r"not as long as the real one\); another --lines or --temp"):
+            lmkit.quiz(model, text, seed=1, rounds=3, temperature=0, copied=1, lines=15)
 
     def test_copies_of_the_quiz_text_itself_count(self, folder):
         """The training text is gone, the text of the quiz is what it was: that is enough."""

@@ -9,9 +9,9 @@ from texts import VERSES
 
 import lmkit
 from lmkit.errors import LmkitWarning
-from lmkit.passages import Text
+from lmkit.quizzes.passages import Text
+from lmkit.quizzes.unseen import CHUNK, Library, Training, first_unseen_line, trainings
 from lmkit.text import Corpus
-from lmkit.unseen import CHUNK, Library, Training, first_unseen_line, trainings
 
 PLAY = "".join(f"{i}. {VERSES[i % 5]}" + ("\n\n" if i % 3 == 2 else "\n") for i in range(90)).encode()
 OTHER = PLAY.replace(b"sun", b"moon")
@@ -46,7 +46,7 @@ def test_a_long_text_is_counted_in_pieces(monkeypatch):
     expected = first_unseen_line(text(), training)
     assert len(text()) < CHUNK
     for size in (1, 3, 7):
-        monkeypatch.setattr("lmkit.unseen.CHUNK", size)
+        monkeypatch.setattr("lmkit.quizzes.unseen.CHUNK", size)
         assert first_unseen_line(text(), training) == expected
 
 

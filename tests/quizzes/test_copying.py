@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from reference_text import longest_run
 from text_strategies import texts as any_text
 
-from lmkit import copying
-from lmkit.copying import Run, longest_runs
+from lmkit.quizzes import copying
+from lmkit.quizzes.copying import Run, longest_runs
 from lmkit.text.vocabulary import to_bytes
 
 few_letters = st.text("ab", max_size=24) | st.text("abc", max_size=12)

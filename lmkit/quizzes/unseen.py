@@ -17,7 +17,7 @@ from typing import Any
 from lmkit.errors import CorpusError, LmkitWarning, OptionError
 from lmkit.memory import memory_limit
 from lmkit.model import LanguageModel
-from lmkit.passages import Text
+from lmkit.quizzes.passages import Text
 from lmkit.text import Corpus, TextLayer
 from lmkit.text.table import padded
 

@@ -8,16 +8,16 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from lmkit.copying import Run, longest_runs
 from lmkit.decoding import generate
 from lmkit.errors import CorpusError, LmkitError
 from lmkit.model import EOS, UNK, LanguageModel, State
-from lmkit.passages import SIMILAR, Shape, Text, next_start, tokens_within
+from lmkit.quizzes.copying import Run, longest_runs
+from lmkit.quizzes.passages import SIMILAR, Shape, Text, next_start, tokens_within
+from lmkit.quizzes.unseen import Library
 from lmkit.text import TextLayer
 from lmkit.text.table import padded
 from lmkit.text.vocabulary import to_bytes, to_str
 from lmkit.uniforms import Uniforms
-from lmkit.unseen import Library
 
 __all__ = ["Author", "Draft", "Rules", "real_drafts", "written_drafts"]
 
@@ -28,6 +28,7 @@ UNFINISHED = 4  # bytes at the end of what is drawn that may yet become one char
 MOST_GIVEN = 40  # characters of a line that is given to a model: a name, no sentence
 WINDOW = 8  # lines in which the end of a passage is looked for first
 UNKNOWN, CUT_SHORT, KNOWN = "for unknown tokens", "at the end of the text", "as models have read them"
+OTHER_LENGTH, COPIED, AGAIN = "not as long as the real one", "copied", "written before"
 TOO_LONG, LONGEST = "for lines too long", 5000  # characters that a passage may have beyond what is asked for
 MOST_UNKNOWN = 0.5  # a text more of whose tokens are unknown to a model is foreign to it
 LOOKED_AT = 1 << 14  # lines that tell
@@ -228,11 +229,15 @@ def _too_few(author, library, rules, found, wanted, left_out) -> CorpusError:
     text, shape = library.text, rules.shape
     where = f"{text.name} from line {library.first + 1} on" if library.first else text.name
     reasons = ", ".join(f"{n} {reason}" for reason, n in left_out.most_common())
-    unknown = f"; or let {author.name} see unknown tokens as <unk>, with --allow-unk" * bool(left_out[UNKNOWN])
+    hints = {
+        UNKNOWN: f"; or let {author.name} see unknown tokens as <unk>, with --allow-unk",
+        KNOWN: f"; or let more of them stand elsewhere, with a higher --copied (now {rules.copied:g})",
+    }
+    hint = "".join(hints.get(reason, "") for reason, _ in left_out.most_common(1))
     return CorpusError(
         f"{where} has only {found} of the {wanted} passages of {shape} that are wanted"
         + f" (left out: {reasons})" * bool(reasons)
-        + f"; give another text, fewer --rounds, or a smaller --{'length' if shape.lines is None else 'lines'}{unknown}"
+        + f"; give another text, fewer --rounds, or a smaller --{shape.option}{hint}"
     )
 
 
@@ -254,15 +259,15 @@ def written_drafts(
         wanted = [i for i in sorted(missing) for _ in range(STREAMS)]
         drafts = _draw(author, [like[i] for i in wanted], rules, rng)
         found += [(i, draft) for i, draft in zip(wanted, drafts, strict=True) if draft is not None]
-        left_out["not as long as the real one"] += drafts.count(None)
+        left_out[OTHER_LENGTH] += drafts.count(None)
         if turn < TRIES and missing - {i for i, _ in found}:
             continue  # to draw is quick, to search a long text is not
         runs = longest_runs([draft.text for _, draft in found], library.all(author.model.text)) if found else []
         for (i, draft), run in zip(found, runs, strict=True):
             if rules.copies(draft.text, run):
-                left_out["copied"] += 1
+                left_out[COPIED] += 1
             elif draft.text in texts:
-                left_out["written before"] += 1
+                left_out[AGAIN] += 1
             elif i not in chosen:
                 chosen[i] = dataclasses.replace(draft, run=run)
                 texts.add(draft.text)
@@ -270,9 +275,14 @@ def written_drafts(
             return [chosen[i] for i in range(len(like))]
         found = []
     reasons = ", ".join(f"{n} {reason}" for reason, n in left_out.most_common() if n)
+    hints = {
+        OTHER_LENGTH: f"another --{rules.shape.option} or --temperature may bring it nearer to that",
+        COPIED: f"a higher --copied (now {rules.copied:g}) or --temperature lets more pass",
+        AGAIN: "a higher --temperature makes them differ",
+    }
     raise LmkitError(
         f"{author.name} wrote only {len(chosen)} of the {len(like)} passages wanted, of {STREAMS * TRIES} tries "
-        f"each (left out: {reasons}); a higher --copied (now {rules.copied:g}) or --temperature lets more pass"
+        f"each (left out: {reasons}); {hints[left_out.most_common(1)[0][0]]}"
     )
 
 

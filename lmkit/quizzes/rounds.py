@@ -9,9 +9,9 @@ real one. What would give the answer away is the same on both sides:
 - where the real passage begins with a short line that recurs in the text, such as the name of a speaker, the model's
   begin with that line, too: it is given to the model, so that names of a cast that is new to it tell nothing.
 
-Real passages come from what no model has read, where that is known (`lmkit.unseen`). No passage of either kind has a
-part in one piece that makes up more than a certain share of it and stands in a text that the models have read, nor, if
-a model wrote it, in the text of the quiz (`lmkit.copying`).
+Real passages come from what no model has read, where that is known (`lmkit.quizzes.unseen`). No passage of either kind
+has a part in one piece that makes up more than a certain share of it and stands in a text that the models have read,
+nor, if a model wrote it, in the text of the quiz (`lmkit.quizzes.copying`).
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from typing import Any
 
 import numpy as np
 
-from lmkit.drafts import Author, Draft, Rules, real_drafts, written_drafts
 from lmkit.errors import OptionError
 from lmkit.evaluation import perplexity
 from lmkit.model import LanguageModel
-from lmkit.passages import Text
-from lmkit.unseen import Library
+from lmkit.quizzes.drafts import Author, Draft, Rules, real_drafts, written_drafts
+from lmkit.quizzes.passages import Text
+from lmkit.quizzes.unseen import Library
 
 __all__ = ["DECODING", "LABELS", "Passage", "Quiz", "Round", "Score", "Standing", "make_quiz"]
 

@@ -55,6 +55,11 @@ class Shape:
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise OptionError(f"--{name} is {getattr(self, name)}; it must be at least 1")
 
+    @property
+    def option(self) -> str:
+        """The name of what is given: lines or length."""
+        return "length" if self.lines is None else "lines"
+
     def cut(self, text: str) -> tuple[int, int] | None:
         """Return where the first passage of a text starts, after blank lines, and ends, before its last line feed.
 

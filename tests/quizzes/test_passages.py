@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmkit.errors import CorpusError, OptionError
-from lmkit.passages import Shape, Text, next_start, tokens_within
+from lmkit.quizzes.passages import Shape, Text, next_start, tokens_within
 from lmkit.text import Corpus, TextLayer, TextSettings, Vocabulary
 
 PLAY = b"ONE:\nfirst\nsecond\n\n \t\nTWO:\nthird\n\nONE:\nfourth"
