@@ -11,17 +11,19 @@ import lmkit
 from lmkit import arguments
 from lmkit.api.models import load
 from lmkit.arguments import Progress, Texts
+from lmkit.errors import OptionError
 from lmkit.model import LanguageModel
 from lmkit.quizzes.drafts import Rules
 from lmkit.quizzes.passages import Shape, Text
 from lmkit.quizzes.rounds import DECODING, Quiz, make_quiz
+from lmkit.quizzes.unseen import recorded_text
 
 DEFAULT_PASSAGE = 200  # characters
 
 
 def quiz(
     models: Iterable[LanguageModel | str | os.PathLike] | LanguageModel | str | os.PathLike,
-    text: Texts,
+    text: Texts | None = None,
     *,
     rounds: int = 10,
     passages: int = 2,
@@ -43,8 +45,8 @@ def quiz(
     ----------
     models : path, model, or iterable of these
         Each has its own rounds, as many as the others or one more.
-    text : path, (name, bytes) pair or Corpus
-        One text.
+    text : path, (name, bytes) pair or Corpus, optional
+        One text; by default what the first model was validated on or, failing that, trained on, as its record says.
     passages : int
         Of a round: a real one, and those of a model.
     lines, length : int, optional
@@ -76,7 +78,6 @@ def quiz(
     ([None, 'model 1'], 0)
     """
     arguments.check_names(decoding, DECODING, "quiz")
-    (corpus,) = arguments.corpora([text], encoding, errors)
     if isinstance(models, (str, os.PathLike, LanguageModel)):
         models = [models]
     loaded = [given if isinstance(given, LanguageModel) else load(given, threads=threads) for given in models]
@@ -87,7 +88,13 @@ def quiz(
     shape = Shape(lines, DEFAULT_PASSAGE if lines is None and length is None else length)
     seed = secrets.randbits(32) if seed is None else seed
     rng = arguments.generator(seed)
-    read = Text.read(corpus, progress=arguments.reading(progress, [corpus]))
+    if not named:
+        raise OptionError("no model is named")
+    if text is None:
+        read = recorded_text(named[0][1])
+    else:
+        (corpus,) = arguments.corpora([text], encoding, errors)
+        read = Text.read(corpus, progress=arguments.reading(progress, [corpus]))
     made = make_quiz(
         named, read, Rules(shape, copied, decoding), rounds=rounds, passages=passages, rng=rng,
         progress=progress,

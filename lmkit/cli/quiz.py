@@ -24,6 +24,7 @@ EXAMPLES = """
 lmkit quiz -m bard.lmkit shakespeare.txt
 lmkit quiz -m lstm.lmkit -m words.lmkit shakespeare.txt        # which one fools people most?
 lmkit quiz -m bard.lmkit --rounds 10 --key key.txt shakespeare.txt > sheet.txt
+lmkit quiz --rounds 10 --key key.txt > sheet.txt               # of the text that the model has a record of
 """
 LEAST_WIDTH = 20  # columns
 LETTERS = "abcdefghi"  # keys that mean the same as 1 to 9
@@ -31,7 +32,7 @@ ESCAPED = r"\x1b(\[[0-?]*[ -/]*[@-~]|O.|.)?"  # what an arrow, or another key of
 
 
 @click.command(cls=Command, examples=EXAMPLES)
-@click.argument("text", metavar="TEXT")
+@click.argument("text", metavar="[TEXT]", required=False)
 @options.models_option
 @option("--rounds", type=click.IntRange(min=1), default=10, metavar="N", help="How often to guess.")
 @option(
@@ -64,8 +65,9 @@ def command(text, model, lines, length, seed, key, form, output, threads, quiet,
     them, and a table says which one fooled you most often.
 
     Real passages come from the part of TEXT that was held out of the training, or from all of it if it was not trained
-    on. All are cut alike: whole lines from the start of a paragraph on. The model is given the first one if it is
-    short and recurs in TEXT, as HAMLET: does.
+    on. Without TEXT it is what the first model was validated on or trained on, if that is still there. All are cut
+    alike: whole lines from the start of a paragraph on. The model is given the first one if it is short and recurs in
+    TEXT, as HAMLET: does.
 
     Without a terminal, and with --format, --key or -o, the rounds are printed, and the answers after them or in the
     --key. json: one object; with --key, the one in there has the answers. tsv: a line for each passage: round, label,
@@ -77,7 +79,8 @@ def command(text, model, lines, length, seed, key, form, output, threads, quiet,
     named = list(model)
     _check_outputs(output, key, [text, *named])
     playing = _wants_to_play(output, key)
-    streams.check_texts((text,))
+    if text is not None:
+        streams.check_texts((text,))
     if seed is None:
         seed = secrets.randbits(32)
         terminal.notice(f"Seed: {seed}", quiet)
@@ -88,6 +91,7 @@ def command(text, model, lines, length, seed, key, form, output, threads, quiet,
     if playing:
         play(quiz)
         return
+    _check_outputs(output, key, [quiz.text])
     with contextlib.ExitStack() as stack:
         answers = None if key is None else stack.enter_context(streams.open_output(key))
         sheet = stack.enter_context(streams.open_output(output))

@@ -6,6 +6,7 @@ one in the record.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import itertools
@@ -14,14 +15,16 @@ import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from lmkit import untrusted
 from lmkit.errors import CorpusError, LmkitWarning, OptionError
 from lmkit.memory import memory_limit
 from lmkit.model import LanguageModel
 from lmkit.quizzes.passages import Text
 from lmkit.text import Corpus, TextLayer
 from lmkit.text.table import padded
+from lmkit.untrusted import entries, entry
 
-__all__ = ["Library", "Training", "first_unseen_line", "trainings", "written"]
+__all__ = ["Library", "Training", "first_unseen_line", "recorded_text", "trainings", "written"]
 
 CHUNK = 1 << 12  # lines that are turned into tokens at a time
 
@@ -92,12 +95,40 @@ class Training:
         return text if text.sha256 == checksum else None
 
 
+def trained_parts(model: LanguageModel) -> list[LanguageModel]:
+    """Return the models that a model is made of at last: those that were trained."""
+    parts = [*getattr(model, "members", ()), *filter(None, [getattr(model, "base", None)])]
+    return list(itertools.chain.from_iterable(map(trained_parts, parts))) if parts else [model]
+
+
 def trainings(model: LanguageModel) -> list[Training | None]:
     """Return what a model and all that it is made of were trained on; None for each whose record does not tell."""
-    parts = [*getattr(model, "members", ()), *filter(None, [getattr(model, "base", None)])]
-    if parts:
-        return list(itertools.chain.from_iterable(map(trainings, parts)))
-    return [Training.from_record(model.metadata.get("training"), model.text)]
+    return [Training.from_record(part.metadata.get("training"), part.text) for part in trained_parts(model)]
+
+
+def recorded_text(model: LanguageModel) -> Text:
+    """Return a text that a training record names and that is still there: one to validate on, else one learnt from.
+
+    Raises
+    ------
+    OptionError
+        There is none.
+    """
+    for part in trained_parts(model):
+        record = part.metadata.get("training")
+        held_out = entry(record, "held_out")
+        options = entry(record, "options")
+        how = (untrusted.text(options, "encoding") or "utf-8", untrusted.text(options, "errors") or "strict")
+        named = [(held_out, "file"), *((corpus, "name") for corpus in entries(record, "corpora"))]
+        for listed, key in named:
+            name = untrusted.text(listed, key)
+            if name is None or not os.path.isfile(name):
+                continue
+            with contextlib.suppress(CorpusError, OptionError):
+                read = Text.read(Corpus(name, *how))
+                if read.sha256 == untrusted.text(listed, "sha256"):
+                    return read
+    raise OptionError("the models' records name no text that is still there and unchanged; name a TEXT")
 
 
 def first_unseen_line(text: Text, training: Training) -> int | None:

@@ -109,6 +109,27 @@ def test_the_text_may_be_piped(folder, quiz):
     assert piped.text.replace("standard input", "text.txt").split() == quiz("--rounds", 2).text.split()
 
 
+def test_without_a_text_it_is_about_what_the_record_names(folder, run, monkeypatch, tmp_path):
+    """First what a model was validated on, else what it learnt from; nothing where that has changed."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("train.txt", "text.txt"):
+        (tmp_path / name).write_text((folder / name).read_text())
+    options = ("--tokenizer", "char", "--order", 4, "-q")
+    run("train", "train.txt", "--smoothing", "jelinek-mercer", "--valid", "text.txt", "-o", "model.lmkit", *options)
+    rounds = ("quiz", "--rounds", 1, "--seed", 1, "-q")
+    assert run(*rounds) == run(*rounds, "text.txt") and "from text.txt?" in run(*rounds).text
+    before = (tmp_path / "text.txt").read_text()
+    refused = run(*rounds, "--key", "text.txt")
+    assert (refused.code, refused.out) == (2, b"") and refused.err.count("\n") == 1
+    assert (tmp_path / "text.txt").read_text() == before
+    (tmp_path / "text.txt").write_text(before + "More.\n")
+    with pytest.warns(LmkitWarning):
+        assert "from train.txt?" in run(*rounds).text
+    (tmp_path / "train.txt").unlink()
+    nothing = run(*rounds)
+    assert nothing.code == 2 and nothing.err.count("\n") == 1 and "name a TEXT" in nothing.err
+
+
 def test_a_text_that_was_trained_on_is_told(quiz):
     with pytest.warns(LmkitWarning, match=r"good\.lmkit was trained on all of train\.txt"):
         assert quiz("--rounds", 1, text="train.txt").code == 0
