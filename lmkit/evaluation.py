@@ -213,6 +213,8 @@ def _score_lanes(model, ids, log_p, starts, lengths):
 
 
 def trained_on(model: LanguageModel, corpora: Iterable[Corpus]) -> list[Corpus]:
-    """Return those of some texts, which have been read, that the record of a model's training names by their hashes."""
-    known = {entry.get("sha256") for entry in entries(model.metadata.get("training"), "corpora")}
+    """Return those of some texts, which have been read, that records name by their hashes: of the model's training, or
+    of the trainings of what it is made of."""
+    records = [source.metadata.get("training") for source in model.sources()]
+    known = {entry.get("sha256") for record in records for entry in entries(record, "corpora")}
     return [corpus for corpus in corpora if corpus.sha256 in known]

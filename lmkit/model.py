@@ -145,6 +145,14 @@ class LanguageModel(abc.ABC):
         """Return how many tokens each prediction of a text rests on, itself included, (T,); None where it is all."""
         return None
 
+    def made_of(self) -> list[LanguageModel]:
+        """Return the models that this one is directly made of; none for one that was trained."""
+        return []
+
+    def sources(self) -> list[LanguageModel]:
+        """Return the trained models that this one is made of at last; itself, if it was trained."""
+        return [source for model in self.made_of() for source in model.sources()] or [self]
+
     def token_vectors(self) -> tuple[TokenVectors, TokenVectors] | None:
         """Return vectors of what stands before tokens and of what comes after them; None where neither is known."""
         return None

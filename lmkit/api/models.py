@@ -73,6 +73,9 @@ class Model(LanguageModel):
     def orders(self, ids: np.ndarray) -> np.ndarray | None:
         return self.language_model.orders(ids)
 
+    def made_of(self) -> list[LanguageModel]:
+        return self.language_model.made_of()
+
     def token_vectors(self) -> tuple[TokenVectors, TokenVectors] | None:
         return self.language_model.token_vectors()
 

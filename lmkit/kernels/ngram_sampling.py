@@ -130,9 +130,7 @@ def draw(
                 roll = np.int64(bits >> np.uint64(32))
                 if c == 0 or level[lane] > order:
                     counters[s] += np.uint64(1)
-                    column = np.int64((np.uint64(roll) * np.uint64(v)) >> np.uint64(32))
-                    heads = (bits & np.uint64(0xFFFFFFFF)) < np.uint64(alias[column, 0])
-                    word[lane] = column if heads else min(np.int64(alias[column, 1]), v - 1)
+                    word[lane] = unigram(alias, bits)
                     child[lane] = 1 + word[lane]
                     drawn = True
                 else:
@@ -232,6 +230,15 @@ def draw(
 
 
 @helper
+def unigram(alias, bits):
+    """Return a word by the alias table of the unigrams (Walker 1977): a column, and which of its two words."""
+    v = alias.shape[0]
+    column = np.int64(((bits >> np.uint64(32)) * np.uint64(v)) >> np.uint64(32))
+    heads = (bits & np.uint64(0xFFFFFFFF)) < np.uint64(alias[column, 0])
+    return column if heads else min(np.int64(alias[column, 1]), v - 1)
+
+
+@helper
 def speak(nodes, leaves, alias, order, uniform_tail, state, key, counters, stream):
     """Return one token, drawn as `draw` does, with the same numbers: for who has few streams, or other work between."""
     v, last = alias.shape[0], nodes.shape[0] - 2
@@ -255,12 +262,7 @@ def speak(nodes, leaves, alias, order, uniform_tail, state, key, counters, strea
         c = min(np.int64(nodes[c, 1]), last)
     counters[stream] += np.uint64(1)
     bits = random_bits(key, counters[stream])
-    column = np.int64(((bits >> np.uint64(32)) * np.uint64(v)) >> np.uint64(32))
-    return (
-        column
-        if (bits & np.uint64(0xFFFFFFFF)) < np.uint64(alias[column, 0])
-        else min(np.int64(alias[column, 1]), v - 1)
-    )
+    return unigram(alias, bits)
 
 
 @helper
@@ -305,10 +307,7 @@ def _speak(nodes, leaves, alias, path, level, key, counters, stream):
     bits = random_bits(key, counters[stream])
     roll = np.int64(bits >> np.uint64(32))
     if c == 0:
-        v = alias.shape[0]
-        column = np.int64((np.uint64(roll) * np.uint64(v)) >> np.uint64(32))
-        heads = (bits & np.uint64(0xFFFFFFFF)) < np.uint64(alias[column, 0])
-        return 1 + (column if heads else min(np.int64(alias[column, 1]), v - 1))
+        return 1 + unigram(alias, bits)
     all_of_it = nodes.view(np.float32)[c, 5] == -np.inf
     if not all_of_it and roll >= spoken_mass(nodes, c) and roll >= record(nodes, leaves, high - 1, 3):
         return np.int64(0)

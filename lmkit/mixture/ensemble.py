@@ -120,6 +120,9 @@ class Ensemble(LanguageModel):
             return None
         return self._join([part if new is None else new for part, new in zip(parts, shorter, strict=True)])
 
+    def made_of(self) -> list[LanguageModel]:
+        return self.members
+
     def token_vectors(self) -> tuple[TokenVectors, TokenVectors] | None:
         """Return vectors whose cosines are the members', weighted by their shares, without members that have none."""
         known = [

@@ -48,11 +48,6 @@ def tensors(members: list[LanguageModel]) -> dict[str, np.ndarray]:
     return {f"{i}.{name}": array for i, member in enumerate(members) for name, array in member.tensors().items()}
 
 
-def parts(model: LanguageModel) -> list[LanguageModel]:
-    """Return the models that a model is directly made of."""
-    return list(getattr(model, "members", [])) or ([model.base] if hasattr(model, "base") else [])
-
-
 # Naming members
 
 
@@ -66,9 +61,9 @@ def check_origins(model: LanguageModel, name: str, output: str | os.PathLike) ->
     origin = model.origin
     if origin and os.path.exists(origin.path) and os.path.exists(output) and os.path.samefile(origin.path, output):
         raise OptionError(f"{name} is made of {output}, which would be replaced; choose another -o")
-    for part in parts(model):
+    for part in model.made_of():
         check_origins(part, name, output)
-    if not (origin or parts(model)):
+    if not (origin or model.made_of()):
         raise OptionError(f"{name} has no file that a mixture could name; save it first, or let the mixture hold it")
 
 
@@ -91,9 +86,9 @@ def naming(
     ModelError
         The file of a member is no longer the one that was read.
     """
-    if not parts(model):
+    if not model.made_of():
         raise OptionError(f"a model of the family {model.family} is no mixture: it has no members to name")
-    for i, part in enumerate(parts(model), 1):
+    for i, part in enumerate(model.made_of(), 1):
         check_origins(part, f"member {i}", output)
     config, named = _naming(model, config, os.path.dirname(os.path.realpath(output)))
     return config, {name: array for name, array in arrays.items() if not name.startswith(named)}
@@ -102,7 +97,7 @@ def naming(
 def _naming(model: LanguageModel, config: dict[str, Any], folder: str) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return the config with members named, and with what the names of their arrays begin."""
     listed, named = [], []
-    for i, (part, entry) in enumerate(zip(parts(model), config["members"], strict=True)):
+    for i, (part, entry) in enumerate(zip(model.made_of(), config["members"], strict=True)):
         if part.origin is not None:
             listed.append({"family": part.family, **_reference(part.origin, folder)})
             named.append(f"{i}.")
@@ -137,7 +132,7 @@ def read(file: ModelFile) -> list[LanguageModel]:
         members = [_member(file, i, entry) for i, entry in enumerate(_listed(file))]
     except RecursionError:
         raise ModelError(f"{file.name}: mixtures are nested too deep; make the mixture anew") from None
-    if sum(map(_leaves, members)) > MOST:
+    if sum(len(member.sources()) for member in members) > MOST:
         raise ModelError(f"{file.name}: it is made of more than {MOST} models; make the mixture anew")
     return members
 
@@ -165,10 +160,6 @@ def damage(file: ModelFile) -> Iterator[str]:
                 waiting.append(found)
                 for name in found.damaged():
                     yield f"{found.name}: tensor {name} is damaged (its checksum differs); {ANEW}"
-
-
-def _leaves(model: LanguageModel) -> int:
-    return sum(map(_leaves, parts(model))) or 1
 
 
 def _listed(file: ModelFile) -> list[Any]:

@@ -50,6 +50,9 @@ class Wrapper(LanguageModel):
         """Return what besides the arrays makes the model, for its file."""
         return {"parameters": self.parameters.describe(), "members": members.entries([self.base])}
 
+    def made_of(self) -> list[LanguageModel]:
+        return [self.base]
+
     def token_vectors(self) -> tuple[TokenVectors, TokenVectors] | None:
         return self.base.token_vectors()
 

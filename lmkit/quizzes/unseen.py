@@ -6,10 +6,8 @@ one in the record.
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import dataclasses
-import itertools
 import os
 import warnings
 from collections.abc import Iterable, Iterator
@@ -85,25 +83,31 @@ class Training:
 
     def text(self, name: str, checksum: str, size: int) -> Text | None:
         """Return the text of this name, None where it does not lie there any more, or has changed."""
-        free = memory_limit()
-        if not os.path.isfile(name) or (free is not None and size > free // 2):
-            return None
-        try:
-            text = Text.read(Corpus(name, self.encoding, self.errors), most=size)
-        except (CorpusError, OptionError):
-            return None
-        return text if text.sha256 == checksum else None
+        return unchanged(name, checksum, self.encoding, self.errors, size)
 
 
-def trained_parts(model: LanguageModel) -> list[LanguageModel]:
-    """Return the models that a model is made of at last: those that were trained."""
-    parts = [*getattr(model, "members", ()), *filter(None, [getattr(model, "base", None)])]
-    return list(itertools.chain.from_iterable(map(trained_parts, parts))) if parts else [model]
+def unchanged(name: str, checksum: str, encoding: str, errors: str, size: int | None = None) -> Text | None:
+    """Return the text that a record names, None where it does not lie there, has changed, or is too large to be held.
+
+    Parameters
+    ----------
+    size : int, optional
+        Its bytes, if the record tells; no more are read.
+    """
+    free = memory_limit()
+    if not os.path.isfile(name) or (free is not None and max(size or 0, os.path.getsize(name)) > free // 2):
+        return None
+    most = size if size is not None or free is None else free // 2
+    try:
+        text = Text.read(Corpus(name, encoding, errors), most=most)
+    except (CorpusError, OptionError):
+        return None
+    return text if text.sha256 == checksum else None
 
 
 def trainings(model: LanguageModel) -> list[Training | None]:
     """Return what a model and all that it is made of were trained on; None for each whose record does not tell."""
-    return [Training.from_record(part.metadata.get("training"), part.text) for part in trained_parts(model)]
+    return [Training.from_record(source.metadata.get("training"), source.text) for source in model.sources()]
 
 
 def recorded_text(model: LanguageModel) -> Text:
@@ -114,19 +118,16 @@ def recorded_text(model: LanguageModel) -> Text:
     OptionError
         There is none.
     """
-    for part in trained_parts(model):
-        record = part.metadata.get("training")
+    for source in model.sources():
+        record = source.metadata.get("training")
         held_out = entry(record, "held_out")
         options = entry(record, "options")
         how = (untrusted.text(options, "encoding") or "utf-8", untrusted.text(options, "errors") or "strict")
-        named = [(held_out, "file"), *((corpus, "name") for corpus in entries(record, "corpora"))]
-        for listed, key in named:
-            name = untrusted.text(listed, key)
-            if name is None or not os.path.isfile(name):
-                continue
-            with contextlib.suppress(CorpusError, OptionError):
-                read = Text.read(Corpus(name, *how))
-                if read.sha256 == untrusted.text(listed, "sha256"):
+        for listed, key in [(held_out, "file"), *((corpus, "name") for corpus in entries(record, "corpora"))]:
+            name, checksum = (untrusted.text(listed, each) for each in (key, "sha256"))
+            if name is not None and checksum is not None:
+                read = unchanged(name, checksum, *how, untrusted.whole(listed, "bytes"))
+                if read is not None:
                     return read
     raise OptionError("the models' records name no text that is still there and unchanged; name a TEXT")
 

@@ -37,6 +37,22 @@ def test_json_is_what_the_call_returns(succeed, models, tmp_path):
     ]
 
 
+def test_who_knows_the_text_is_told(succeed, models):
+    """Also of mixtures, whose members were trained on it; not of another text."""
+    succeed("mix", *models[:2], "--weights", "0.5,0.5", "-o", "m.lmkit")
+    told = [succeed("compare", "a.lmkit", "m.lmkit", "--text", text, "--format", "json").row["notes"]
+            for text in ("corpus.txt", "test.txt")]  # fmt: skip
+    assert told == [["a.lmkit, m.lmkit: was trained on corpus.txt: it looks better than it is"], []]
+
+
+def test_speeds_are_rough_and_differences_have_their_units(succeed, models):
+    shown = succeed("compare", *models[:2], "--text", "test.txt").text
+    speed = shown.splitlines()[1].split()[4].replace(",", "").replace(".", "")
+    assert len(speed.strip("0")) <= 2
+    for unit in ("nats a token", "bits a character", "bits a byte"):
+        assert f"b.lmkit: {unit}" in shown
+
+
 def test_tsv_has_a_row_for_each_thing(succeed, models):
     one = succeed("compare", *models, "--text", "test.txt", "--format", "json").row
     rows = [

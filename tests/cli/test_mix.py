@@ -116,6 +116,10 @@ def test_what_is_refused(run, models, tmp_path):
         return result.err
 
     assert "--tune" in refused(2, *models, "-o", "x")
+    assert refused(2, "1.lmkit", "--cache", "unigram", "-o", "x").endswith("name one with --tune\n")
+    assert "several models" in refused(
+        2, "1.lmkit", "--cache", "unigram", "--weights", "1", "--tune", "tune", "-o", "x"
+    )
     assert "from 0 to 100" in refused(2, *models, "--rule", "log-linear", "--weights", "1,-1", "-o", "x")
     assert "from 0 to 100" in refused(2, *models, "--rule", "log-linear", "--weights", "1,nan", "-o", "x")
     by_context = ("--weights-by", "context", "--tune", "tune", "-o", "x")

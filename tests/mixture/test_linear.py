@@ -188,7 +188,9 @@ def test_one_member_that_cannot_be_gets_no_weight():
 
 def test_a_file_holds_its_members(tmp_path):
     a, b = chars(FIRST), chars(SECOND, 2)
-    made = lmkit.mix([a, b], tune=("tune", b"abxy acca\n"), output=tmp_path / "both.lmkit")
+    said = []
+    made = lmkit.mix([a, b], tune=("tune", b"abxy acca\n"), output=tmp_path / "both.lmkit", report=said.append)
+    assert said[-1] == f"weights {', '.join(f'{weight:.4f}' for weight in made.language_model.weights)}"
     again = lmkit.load(tmp_path / "both.lmkit")
     text = ("text", (FIRST + SECOND).encode())
     assert again.perplexity(text).log_probability == made.perplexity(text).log_probability
@@ -237,6 +239,8 @@ def test_what_adapts_comes_back_from_its_file(tmp_path, cache, dynamic):
         made.perplexity(text).log_probability, rel=1e-6
     )
     assert any(line.startswith(f"{cache}-cache: weight") for line in said)
+    useless = any("gains nothing" in line for line in said)
+    assert useless == (made.language_model.parameters.weight == 0)
     assert any(line.startswith("dynamic: learning_rate") for line in said) == dynamic
     assert again.sample(n=9, seed=1) == made.sample(n=9, seed=1)
 
