@@ -289,14 +289,12 @@ def tokens(vocabulary, settings: TextSettings, encoding: str, errors: str) -> li
     return list(vocabulary)
 
 
-def reading(progress, corpora):
-    """Turn progress in blocks of bytes into progress in bytes; the total is known for plain files only."""
+def reading(progress: Progress | None, corpora: Iterable[Corpus]) -> Callable[[int], None] | None:
+    """Turn progress in blocks of bytes into progress in bytes; the total is known where the size of all texts is."""
     if progress is None:
         return None
-    done, total = 0, 0
-    for corpus in corpora:
-        plain = os.path.isfile(corpus.name) and not corpus.name.endswith((".gz", ".bz2", ".xz"))
-        total = total + os.path.getsize(corpus.name) if plain and total is not None else None
+    sizes = [corpus.size for corpus in corpora]
+    done, total = 0, sum(sizes) if all(sizes) else None
 
     def report(size):
         nonlocal done

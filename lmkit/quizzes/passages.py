@@ -99,7 +99,7 @@ class Text:
 
     @classmethod
     def read(cls, corpus: Corpus, most: int | None = None, progress: Callable[[int], object] | None = None) -> Text:
-        """Read a text as a whole; `progress` is called with the size of each block.
+        """Read a text as a whole; `progress` is called as by `Corpus.blocks`.
 
         Raises
         ------

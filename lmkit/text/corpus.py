@@ -21,12 +21,15 @@ import numpy as np
 
 from lmkit.errors import CorpusError, OptionError
 from lmkit.kernels import text as kernels
+from lmkit.text.formats import HEAD, explain_format, unmarked_encoding
 from lmkit.threads import ahead
 
 __all__ = ["Corpus"]
 
 BLOCK = 4 << 20
-HEAD = 10  # bytes that tell compressed files from any text
+LONGEST_LINE = 1 << 30  # bytes: blocks hold whole lines, so that a line without end would fill the memory
+MAGIC_SIZE = 10  # bytes that tell compressed files from any text
+NOTHING = np.zeros(kernels.PAD, np.uint8), 0  # a block that only says that reading goes on
 MAGIC = {
     rb"\x1f\x8b\x08": gzip.open,
     rb"BZh[1-9](1AY&SY|\x17\x72\x45\x38\x50\x90)": bz2.open,
@@ -88,7 +91,8 @@ class Corpus:
         self._hash = hashlib.sha256()
         self._read = 0  # bytes of the decompressed text
         self._mark = 0  # length of the byte order mark of a UTF-8 text
-        self._start = b""  # the first two bytes, which tell UTF-16
+        self._start = b""  # the first bytes of the decompressed text, which tell UTF-16
+        self._taken = 0  # bytes as they lie on the disk
 
     def __repr__(self) -> str:
         return f"Corpus({self.name!r}, {self.encoding!r}, {self.errors!r})"
@@ -115,8 +119,9 @@ class Corpus:
     def blocks(self, progress: Callable[[int], object] | None = None) -> Iterator[np.ndarray]:
         """Yield the text as uint8 arrays of UTF-8, about 4 MB each; all but the last end after a newline.
 
-        Reading, decompressing, checking and hashing run ahead in a thread. `progress` is called with the
-        size of each block.
+        Reading, decompressing, checking and hashing run ahead in a thread. `progress` is called with the number of
+        bytes read since its last call, as they lie on the disk: those of a compressed file are compressed. It is
+        called within long lines, too, before they are yielded.
 
         Raises
         ------
@@ -128,15 +133,21 @@ class Corpus:
 
     def padded_blocks(self, progress: Callable[[int], object] | None = None) -> Iterator[tuple[np.ndarray, int]]:
         """Yield blocks with slack behind them for the kernels, and their sizes."""
-        for block, size in ahead(self._checked()):
-            yield block, size
+        reported = 0
+        for block, size, taken in ahead(self._checked()):
+            if size:
+                yield block, size
             if progress is not None:
-                progress(size)
+                progress(taken - reported)
+                reported = taken
 
-    def _checked(self) -> Iterator[tuple[np.ndarray, int]]:
-        """Yield the blocks, counted, once each is known to be valid."""
+    def _checked(self) -> Iterator[tuple[np.ndarray, int, int]]:
+        """Yield the blocks, counted, once each is known to be valid, and how many bytes of the disk they took."""
         utf8 = self.encoding in ("utf-8", "utf-8-sig")
-        for block, size in _cut_at_newlines(self._utf8() if utf8 else self._transcoded()):
+        for block, size in self._cut_at_newlines(self._utf8() if utf8 else self._transcoded()):
+            if not size:
+                yield block, size, self._taken
+                continue
             characters, bad = kernels.inspect_utf8(block, size)
             if bad >= 0 and self.errors == "strict":
                 line = self.lines + kernels.count_newlines(block, bad) + 1
@@ -145,7 +156,31 @@ class Corpus:
             self.characters += characters
             self.lines += kernels.count_newlines(block, size) + int(block[size - 1] != 10)
             self.bytes += size
-            yield block, size
+            yield block, size, self._taken
+
+    def _cut_at_newlines(self, chunks: Iterator[bytes]) -> Iterator[tuple[np.ndarray, int]]:
+        """Yield padded arrays and their sizes, cut after newlines; a line longer than a chunk stays whole.
+
+        While such a line is read, empty arrays come.
+        """
+        pieces: list = []
+        held = 0  # bytes of the line that has begun
+        for chunk in chunks:
+            cut = chunk.rfind(b"\n") + 1
+            if cut:
+                yield _joined([*pieces, memoryview(chunk)[:cut]])
+                pieces, held = [], 0
+            elif chunk:
+                yield NOTHING
+            pieces.append(memoryview(chunk)[cut:])
+            held += len(pieces[-1])
+            if held > LONGEST_LINE:
+                raise CorpusError(
+                    f"{self.title}: line {self.lines + 1}: longer than {LONGEST_LINE:,} bytes, the most that a line "
+                    "may have; break it into lines, such as with `fold -s` or `tr '\\0' '\\n'`"
+                )
+        if any(pieces):
+            yield _joined(pieces)
 
     def _utf8(self) -> Iterator[bytes]:
         for chunk in self._chunks():
@@ -181,11 +216,29 @@ class Corpus:
         self._check_size(self.size)
         with _opened(self) as file:
             while chunk := _read(self, file, BLOCK):
-                self._start = (self._start + chunk[:2])[:2]
+                if len(self._start) < HEAD:
+                    self._start = (self._start + chunk[:HEAD])[:HEAD]
+                    self._check_start()
                 self._hash.update(chunk)
                 self._read += len(chunk)
                 self._check_size(self._read)
                 yield chunk
+
+    def _check_start(self) -> None:
+        """Refuse what is known by its first bytes to be no text, or text of another encoding.
+
+        Where invalid bytes are kept, any file may be read.
+        """
+        if self.errors == "keep":
+            return
+        found = explain_format(self._start)
+        if found:
+            raise CorpusError(f"{self.title}: {found}")
+        encoding = None if self.encoding.startswith(("utf-16", "utf-32")) else unmarked_encoding(self._start)
+        if encoding:
+            raise CorpusError(
+                f"{self.title}: the text is {encoding.upper()[:6]} without a byte order mark; give --encoding {encoding}"
+            )
 
     def _check_size(self, size: int) -> None:
         if self.most is not None and size > self.most:
@@ -196,27 +249,15 @@ class Corpus:
 
     def _invalid(self, what: str, line: int, offset: int) -> CorpusError:
         keep = "" if self.errors == "keep" else ", or --errors keep to let such bytes pass"
-        marked = self._start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) and not self.encoding.startswith("utf-16")
-        if marked:
-            advice = "the text begins as UTF-16 does: give --encoding utf-16, or what else it is (latin-1, cp1252 ...)"
+        marked = self._start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        if marked and not self.encoding.startswith("utf-16"):
+            wide = "utf-32" if self._start.startswith(codecs.BOM_UTF32_LE) else "utf-16"
+            advice = f"the text begins as {wide.upper()} does: give --encoding {wide}, or what else it is (latin-1 ...)"
         else:
             advice = "give the text's --encoding (latin-1, cp1252, utf-16 ...)"
         return CorpusError(
             f"{self.title}: line {line}, byte offset {offset}: {what} is not valid {self.encoding}; {advice}{keep}"
         )
-
-
-def _cut_at_newlines(chunks: Iterator[bytes]) -> Iterator[tuple[np.ndarray, int]]:
-    """Yield padded arrays and their sizes, cut after newlines; a line longer than a chunk stays whole."""
-    pieces: list = []
-    for chunk in chunks:
-        cut = chunk.rfind(b"\n") + 1
-        if cut:
-            yield _joined([*pieces, memoryview(chunk)[:cut]])
-            pieces = []
-        pieces.append(memoryview(chunk)[cut:])
-    if any(pieces):
-        yield _joined(pieces)
 
 
 def _joined(pieces: list) -> tuple[np.ndarray, int]:
@@ -244,11 +285,11 @@ def _opened(corpus: Corpus) -> Iterator[BinaryIO]:
             raw = stack.enter_context(_open_path(corpus.name))
         head, ended = b"", False
         while (
-            len(head) < HEAD and head[:1] in COMPRESSED and not ended
+            len(head) < MAGIC_SIZE and head[:1] in COMPRESSED and not ended
         ):  # a short line is to be had as soon as it comes
-            more = _read(corpus, raw, HEAD - len(head))
+            more = _read(corpus, raw, MAGIC_SIZE - len(head))
             head, ended = head + more, not more
-        file: BinaryIO = _Rejoined(head, raw, ended, corpus.live)
+        file: BinaryIO = _Rejoined(corpus, head, raw, ended)
         for magic, opener in MAGIC.items():
             if re.match(magic, head):
                 file = stack.enter_context(opener(io.BufferedReader(file, 1 << 16)))
@@ -292,8 +333,8 @@ class _Rejoined(io.RawIOBase):
     A terminal says only once that its text ends.
     """
 
-    def __init__(self, head: bytes, rest: BinaryIO, ended: bool, live: bool):
-        self.head, self.rest, self.ended, self.live = head, rest, ended, live
+    def __init__(self, corpus: Corpus, head: bytes, rest: BinaryIO, ended: bool):
+        self.corpus, self.head, self.rest, self.ended = corpus, head, rest, ended
 
     def readable(self) -> bool:
         return True
@@ -303,6 +344,7 @@ class _Rejoined(io.RawIOBase):
         if not data and not self.ended:
             data = self.rest.read(size) or b""
             self.ended = not data
+        self.corpus._taken += len(data)
         return data
 
     def readinto(self, buffer) -> int:
@@ -315,5 +357,5 @@ class _Rejoined(io.RawIOBase):
         pieces = []
         while size > 0 and (data := self._some(size)):
             pieces.append(data)
-            size -= size if self.live else len(data)
+            size -= size if self.corpus.live else len(data)
         return b"".join(pieces)

@@ -60,7 +60,7 @@ class TextLayer:
     def encode_corpus(self, corpus: Corpus, progress: Callable[[int], object] | None = None) -> Iterator[Encoded]:
         """Yield the ids of a text, block by block; the last is its `</s>` where none stands at its end yet.
 
-        `progress` is called with the size in bytes of each block.
+        `progress` is called as by `Corpus.blocks`.
 
         Raises
         ------

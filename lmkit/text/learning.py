@@ -54,7 +54,7 @@ def learn(
     temp : str, optional
         The folder of temporary files.
     progress : callable, optional
-        Called with the size in bytes of each block.
+        Called with the number of bytes read, as by `Corpus.blocks`.
 
     Returns
     -------
