@@ -5,16 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 
-from lmkit.cli import terminal
+from lmkit.characters import one_line
 
-__all__ = ["NARROWEST", "OBEYED", "columns", "folded", "harmless", "stacked"]
+__all__ = ["NARROWEST", "columns", "folded", "harmless", "stacked"]
 
 NARROWEST = 34  # of columns
 GAP = "   "
 HANGING = "    "  # before what of a line did not fit
-TURNING = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))  # what turns the order of characters
-OBEYED = {code: f"\\u{code:04x}" for code in (*range(127, 160), *TURNING)}
-RAW = {0xDC00 + byte: f"\\x{byte:02x}" for byte in range(0x80, 0x100)}
 
 
 def harmless(line: str) -> str:
@@ -23,7 +20,7 @@ def harmless(line: str) -> str:
     >>> print(harmless("\tto \x1b[2J be  "))
             to \x1b[2J be
     """
-    return terminal.one_line(line.rstrip().expandtabs()).translate({**OBEYED, **RAW})
+    return one_line(line.rstrip().expandtabs())
 
 
 def folded(line: str, width: int) -> list[str]:

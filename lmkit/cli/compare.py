@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from lmkit.characters import one_line
 from lmkit.cli import options, streams, terminal
 from lmkit.cli.options import Command, option
 
@@ -77,7 +78,7 @@ def write_tsv(file, values: dict[str, Any]) -> None:
     rows += [("setting", *pair) for pair in streams.flat(values)]
     for row in rows:
         fields = (spelled(field, ".9g") if not isinstance(field, str) else field for field in row)
-        file.write(streams.tsv_line(*(terminal.one_line(field.replace("\\", "\\\\")) for field in fields)))
+        file.write(streams.tsv_line(*(one_line(field.replace("\\", "\\\\")) for field in fields)))
 
 
 def write_text(file, values: dict[str, Any]) -> None:
@@ -108,14 +109,14 @@ def write_text(file, values: dict[str, Any]) -> None:
             for row in differences
         ))  # fmt: skip
     for note in notes:
-        file.write(streams.encode(terminal.one_line(note) + "\n"))
+        file.write(streams.encode(one_line(note) + "\n"))
     file.write(b"\n" * bool(notes))
     streams.write_record(file, values, "text")
 
 
 def write_columns(file, heads: tuple[str, ...], rows) -> None:
     """Write a table, the first column to the left and all others to the right, and an empty line."""
-    table = [heads, *(tuple(map(terminal.one_line, row)) for row in rows)]
+    table = [tuple(map(one_line, row)) for row in (heads, *rows)]
     first, *widths = (max(map(len, column)) for column in zip(*table, strict=True))
     for name, *fields in table:
         line = [f"{name:<{first}}", *(f"{field:>{width}}" for field, width in zip(fields, widths, strict=True))]

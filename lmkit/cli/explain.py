@@ -6,6 +6,7 @@ import math
 
 import click
 
+from lmkit.characters import one_line
 from lmkit.cli import options, streams, terminal
 from lmkit.cli.options import Command, option
 
@@ -68,10 +69,10 @@ def command(texts, model, against, neurons, html, svg, color, encoding, errors, 
             streams.write_blocks(svg, [api.explained_svg(loaded, names, against=other, **reading).encode()])
         elif neurons is not None:
             units, found = api.neurons(loaded, names, neurons, progress=bar, **reading)
-            with streams.open_output(output) as file:
+            with streams.open_output(output, drawn=True) as file:
                 show_units(file, loaded, units, found, color, output)
         else:
-            with streams.open_output(output) as file:
+            with streams.open_output(output, drawn=True) as file:
                 pieces = api.explain(loaded, names, against=other, **reading)
                 show(file, loaded, other, pieces, names, color, output)
 
@@ -92,7 +93,7 @@ def show(file, model, other, pieces, names: list[str], color: str, output: str) 
         if len(names) > 1 and title != piece.title:
             if title is not None:
                 sheet.line()
-            sheet.line(f"==> {terminal.one_line(piece.title)} <==")
+            sheet.line(f"==> {one_line(piece.title)} <==")
         title = piece.title
         lay(sheet, model, piece, piece.surprisal if other is None else piece.difference)
         for total, log_p in zip(totals, (piece.log_p, piece.other_log_p), strict=True):
@@ -123,7 +124,7 @@ def show_units(file, model, units, texts, color: str, output: str) -> None:
         sheet.introduce()
         for text, held in texts:
             if len(texts) > 1:
-                sheet.line(f"==> {terminal.one_line(text.title)} <==")
+                sheet.line(f"==> {one_line(text.title)} <==")
             lay(sheet, model, text, held[i])
         sheet.end()
         sheet.flush()

@@ -10,7 +10,8 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
-from lmkit.cli import people, terminal
+from lmkit.characters import one_line
+from lmkit.cli import people
 from lmkit.untrusted import entries, entry, number, text, whole
 
 __all__ = ["page"]
@@ -95,7 +96,7 @@ def _model(
 def _laid_out(rows: list[Row], width: int, indent: str = "", by: str = ", ") -> Iterator[str]:
     """Yield rows as lines: labels in a column, and beside them what is said, broken between phrases if it can be."""
     for label, phrases in rows:
-        said = [terminal.one_line(phrase) for phrase in phrases if phrase]
+        said = [one_line(phrase) for phrase in phrases if phrase]
         for i, line in enumerate(_filled(said, max(width - len(indent) - LABEL, LEAST), by)):
             yield f"{indent}{'' if i else label:<{LABEL}}{line}"
 

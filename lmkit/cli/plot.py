@@ -12,6 +12,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from lmkit.characters import one_line
 from lmkit.cli import options, streams, terminal
 from lmkit.cli.options import Command, option
 from lmkit.cli.train_options import estimation_options, order_option, smoothing_option, valid_option
@@ -125,7 +126,7 @@ def command(context, names, vary, form, output, threads, quiet, **_):
         api.plot(chart, output, scale=scale, dimensions=dimensions)
         terminal.notice(f"{output}: {os.path.getsize(output) / 1e3:.0f} kB", quiet)
         return
-    with streams.open_output(output) as file:
+    with streams.open_output(output, drawn=kind == ".txt") as file:
         file.writelines(lines(chart, kind, scale, surroundings(output)))
 
 
@@ -203,7 +204,7 @@ def spelled(value: Any) -> str:
     """Return a field of a row; - where there is nothing."""
     if value is None:
         return "-"
-    return f"{value:.9g}" if isinstance(value, float) else terminal.one_line(str(value))
+    return f"{value:.9g}" if isinstance(value, float) else one_line(str(value))
 
 
 def table(rows: list[list[str]]) -> Iterator[bytes]:

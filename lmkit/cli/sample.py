@@ -87,7 +87,7 @@ def command(model, count, separator, prompt, show, color, seed, form, output, th
             log_probs=show or form != "text",
             **choices,
         )
-        with streams.open_output(output) as file:
+        with streams.open_output(output, drawn=show) as file:
             if show:
                 show_tokens(file, pieces, loaded.text, prompt, separator, color, output)
             elif form == "text":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from lmkit.characters import one_line
 from lmkit.cli import columns, streams
 
 if TYPE_CHECKING:
@@ -102,19 +103,14 @@ def _field(value: Any) -> str:
 
     if value is None:
         return "-"
-    return escape(value).translate(columns.OBEYED) if isinstance(value, str) else format(value, ".9g")
+    return one_line(escape(value)) if isinstance(value, str) else format(value, ".9g")
 
 
 def write_json(quiz: Quiz, sheet: BinaryIO, key: BinaryIO | None, width: int) -> None:
     """Write an object; into the key all of it, and then the rounds are without the answers."""
     if key is not None:
-        key.write(_json(quiz.as_dict()))
-    sheet.write(_json(quiz.as_dict(answers=key is None)))
-
-
-def _json(values: dict[str, Any]) -> bytes:
-    """Return a JSON object without anything that a terminal would obey; what else is not ASCII stays."""
-    return streams.encode(streams.json_line(values).decode().translate(columns.OBEYED))
+        key.write(streams.json_line(quiz.as_dict()))
+    sheet.write(streams.json_line(quiz.as_dict(answers=key is None)))
 
 
 WRITERS = {"text": write_text, "tsv": write_tsv, "json": write_json}

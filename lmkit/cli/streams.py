@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
 import json
@@ -14,10 +15,11 @@ from typing import Any, BinaryIO
 
 import click
 
+from lmkit.characters import ESCAPES, one_line, shown
 from lmkit.cli import terminal
 from lmkit.files import check_place, replacing
 
-CONTROL = re.compile("[\x7f-\x9f]")  # besides those that JSON never has
+ESCAPED = re.compile(f"[{''.join(map(chr, ESCAPES))}]")
 
 __all__ = ["check_output", "check_texts", "is_open_as", "json_line", "open_output", "read_prompt", "write_blocks"]
 
@@ -56,13 +58,23 @@ def check_output(output: str, inputs: Iterable[str | None] = (), option: str = "
 
 
 @contextlib.contextmanager
-def open_output(path: str) -> Iterator[BinaryIO]:
+def open_output(path: str, *, drawn: bool = False) -> Iterator[BinaryIO]:
     """Open an output for bytes: a stream for `-`, a pipe or a device as it is, else a file that appears when it is
     whole. Errors name it.
+
+    A terminal gets escapes for all that it would obey, unless what is written is drawn for it: with colours of its own,
+    and all else escaped already.
     """
     try:
         with _opened(path) as file:
-            yield file
+            if drawn or not file.isatty():
+                yield file
+                return
+            screen = Screen(file)
+            try:
+                yield screen
+            finally:
+                screen.finish()
     except OSError as error:
         if error.filename is None and not isinstance(error, BrokenPipeError):
             error.filename = "standard output" if path == "-" else path
@@ -75,6 +87,38 @@ def write_blocks(path: str, blocks: Iterable[bytes]) -> None:
         for block in blocks:
             file.write(block)
             file.flush()
+
+
+class Screen:
+    """A terminal that shows bytes of text as they are meant, and obeys none of them."""
+
+    def __init__(self, file: BinaryIO):
+        self.file = file
+        self.decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+        self.held = ""  # a carriage return, until it is known whether a line ends there
+
+    def write(self, data: bytes) -> None:
+        """Write text of which a character may have its end in the next piece."""
+        self._show(self.decoder.decode(bytes(data)))
+
+    def writelines(self, lines: Iterable[bytes]) -> None:
+        """Write pieces of text."""
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        """Let what is written be seen, but for a character whose end is not there."""
+        self.file.flush()
+
+    def finish(self) -> None:
+        """Write what is still held back."""
+        self._show(self.decoder.decode(b"", final=True), final=True)
+
+    def _show(self, text: str, final: bool = False) -> None:
+        text = self.held + text
+        self.held = "\r" if text.endswith("\r") and not final else ""
+        text = text.removesuffix(self.held).replace("\r\n", "\n")
+        self.file.write(encode(shown(text)))
 
 
 def _opened(path: str) -> contextlib.AbstractContextManager[BinaryIO]:
@@ -109,13 +153,10 @@ def is_open_as(path, stream):
 
 
 def json_line(values: dict[str, Any]) -> bytes:
-    """Return a JSON object and a line feed; what is not UTF-8 is an escape, \\udc80 to \\udcff, and so are control
-    characters."""
-    try:
-        line = json.dumps(values, ensure_ascii=False, allow_nan=False)
-        return (CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", line) + "\n").encode()
-    except UnicodeEncodeError:
-        return (json.dumps(values, allow_nan=False) + "\n").encode()
+    """Return a JSON object and a line feed; what nobody can see is an escape, and so is what is not UTF-8: \\udc80 to
+    \\udcff."""
+    line = json.dumps(values, ensure_ascii=False, allow_nan=False)
+    return (ESCAPED.sub(lambda found: json.dumps(found[0])[1:-1], line) + "\n").encode()
 
 
 def encode(text: str) -> bytes:
@@ -142,9 +183,9 @@ def write_record(file: BinaryIO, values: dict[str, Any], form: str) -> None:
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         if form == "tsv":
-            file.write(tsv_line(*(terminal.one_line(field.replace("\\", "\\\\")) for field in (name, value))))
+            file.write(tsv_line(*(one_line(field.replace("\\", "\\\\")) for field in (name, value))))
         else:
-            file.write(encode(terminal.one_line(f"{name:<{width}}  {value}") + "\n"))
+            file.write(encode(one_line(f"{name:<{width}}  {value}") + "\n"))
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

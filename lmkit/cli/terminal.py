@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Iterator
 
+from lmkit.characters import one_line
 from lmkit.errors import LmkitWarning
 
 __all__ = [
@@ -22,16 +23,9 @@ __all__ = [
     "flush",
     "keep_interrupts",
     "notice",
-    "one_line",
     "say",
     "show_warnings",
 ]
-
-BIDIRECTIONAL = (0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))  # let text show in another order
-SURROGATES = (*range(0xD800, 0xDC80), *range(0xDD00, 0xE000))  # but for those that stand for a byte: no UTF-8 has them
-CONTROLS = {
-    code: ascii(chr(code))[1:-1] for code in (*range(32), *range(127, 160), 0x2028, 0x2029, *BIDIRECTIONAL, *SURROGATES)
-}
 
 REDRAW = 0.1  # seconds between two drawings of the bar
 SHORT = 30  # characters of a phase that leave room for all; after longer ones come rate, time left and what bar fits
@@ -50,15 +44,6 @@ def is_terminal(stream) -> bool:
 def attended(quiet: bool) -> bool:
     """Whether someone watches stderr and wants to hear."""
     return not quiet and is_terminal(sys.stderr)
-
-
-def one_line(text: str) -> str:
-    r"""Return a text with escapes for control characters, line ends, what turns its direction, and what is no UTF-8.
-
-    >>> print(one_line("a\nb"))
-    a\nb
-    """
-    return text.translate(CONTROLS)
 
 
 def say(message: str, prefix: str = "") -> None:
@@ -157,7 +142,7 @@ class Bar:
         self.drawn = now
         rate = "" if unit == "s" else " {rate_fmt},"
         self.bar.bar_format = None if len(phase) < SHORT else "{desc}," + rate + " {remaining} left {bar}"
-        self.bar.set_description_str(phase, refresh=False)
+        self.bar.set_description_str(one_line(phase), refresh=False)
         self.bar.update(done - self.bar.n)
         self.bar.refresh()
 

@@ -7,10 +7,11 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from lmkit.characters import one_line
 from lmkit.errors import OptionError
 
 __all__ = [
-    "AXES", "HELD_OUT", "LARGEST", "MEASURES", "TRAINING", "VALIDATION", "Axis", "Chart", "Curve", "shortened", "shown",
+    "AXES", "HELD_OUT", "LARGEST", "MEASURES", "TRAINING", "VALIDATION", "Axis", "Chart", "Curve", "shortened",
 ]  # fmt: skip
 
 TRAINING, VALIDATION, HELD_OUT = "training", "validation", "held out"  # the parts of a text
@@ -156,7 +157,7 @@ class Chart:
 
     def name(self, curve: Curve, width: int | None = None) -> str:
         """Return what a legend calls a curve, in so many characters if that can be."""
-        model, part = shown(curve.model), shown(curve.part)
+        model, part = one_line(curve.model), one_line(curve.part)
         if not self.paired:
             return model if width is None else shortened(model, width)
         if width is not None:
@@ -177,15 +178,6 @@ def _exponential(loss: float) -> float:
         return math.exp(loss)
     except OverflowError:
         return math.inf
-
-
-def shown(name: str) -> str:
-    r"""Return a name as it can stand in a picture: what cannot be seen is escaped.
-
-    >>> print(shown("a\nb\udcff"))
-    a\nb\udcff
-    """
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
 
 
 def shortened(name: str, width: int) -> str:

@@ -14,8 +14,9 @@ import os
 import warnings
 from collections.abc import Iterator
 
+from lmkit.characters import one_line
 from lmkit.errors import OptionError
-from lmkit.plotting.chart import TRAINING, Axis, Chart, Curve, shortened, shown
+from lmkit.plotting.chart import TRAINING, Axis, Chart, Curve, shortened
 from lmkit.plotting.scales import Scale, scales_of
 
 __all__ = ["FORMATS", "check_drawing", "draw_figure", "format_of"]
@@ -128,11 +129,11 @@ def draw_figure(
                 _draw_panel(panel, chart, axis, horizontal, vertical)
             panels[0].set_ylabel(vertical.label.replace(" (", "\n(") if layout.low else vertical.label)
             if chart.title:
-                figure.suptitle(shortened(shown(chart.title), int(layout.width / LETTER)), fontsize=FONT)
+                figure.suptitle(shortened(one_line(chart.title), int(layout.width / LETTER)), fontsize=FONT)
             _draw_legend(figure, panels[0], chart, layout)
             file = io.BytesIO()
             title = chart.title or "Learning curves"
-            figure.savefig(file, format=form, metadata={**NO_DATES[form], "Title": shown(title)})
+            figure.savefig(file, format=form, metadata={**NO_DATES[form], "Title": one_line(title)})
     return _with_palette(file) if form == "png" else file.getvalue()
 
 

@@ -9,7 +9,8 @@ import itertools
 import string
 from collections.abc import Iterator
 
-from lmkit.plotting.chart import TRAINING, Axis, Chart, Curve, shortened, shown
+from lmkit.characters import one_line
+from lmkit.plotting.chart import TRAINING, Axis, Chart, Curve, shortened
 from lmkit.plotting.scales import Scale, scales_of
 
 __all__ = ["draw_text"]
@@ -50,7 +51,7 @@ def draw_text(
     rows = (height - len(legend) - bool(chart.title)) // len(chart.axes) - AROUND
     rows = min(max(rows, LEAST_HEIGHT), MOST_HEIGHT)
     horizontals, vertical = scales_of(chart, scale, max(2, width // TICK), max(2, rows // TICK_LINES))
-    lines = [shortened(shown(chart.title), width)] if chart.title else []
+    lines = [shortened(one_line(chart.title), width)] if chart.title else []
     for axis, horizontal in zip(chart.axes, horizontals, strict=True):
         lines += _panel(chart, axis, horizontal, vertical, width, rows, braille, colour)
     text = "\n".join([*lines, *legend, ""])

@@ -237,7 +237,7 @@ class Corpus:
         encoding = None if self.encoding.startswith(("utf-16", "utf-32")) else unmarked_encoding(self._start)
         if encoding:
             raise CorpusError(
-                f"{self.title}: the text is {encoding.upper()[:6]} without a byte order mark; give --encoding {encoding}"
+                f"{self.title}: {encoding.upper()[:6]} text without a byte order mark; give --encoding {encoding}"
             )
 
     def _check_size(self, size: int) -> None:

@@ -5,29 +5,17 @@ from __future__ import annotations
 import functools
 import unicodedata
 
+from lmkit.characters import ESCAPES
+
 __all__ = ["columns", "dressed", "sign", "visible"]
 
 DELETE = 0x7F
 PICTURES = 0x2400  # the block of Unicode with a sign for each control character
 DELETE_PICTURE = 0x2421
-UNSEEN = (  # separators of lines, marks that turn the direction of text around, characters without a width, tags
-    0x061C, 0x180E, 0x200B, 0x200E, 0x200F, 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0xFEFF,
-    *range(0xFFF9, 0xFFFC), *range(0xE0000, 0xE0080),
-)  # fmt: skip
 LINE_END, SENTENCE_END, TAB, JOINER, PART, CIRCLE = "↵¶→‿·◌"
 BLANKS = " \t\n\r\0"
-INVALID = range(0xDC80, 0xDD00)  # what stands for bytes that are not UTF-8
-
-
-def _signs() -> dict[int, str]:
-    signs = {code: chr(PICTURES + code) for code in range(32) if chr(code) not in "\t\n"}
-    signs[DELETE] = chr(DELETE_PICTURE)
-    signs |= {code: f"\\x{code:02x}" for code in range(0x80, 0xA0)}
-    signs |= {code: f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}" for code in UNSEEN}
-    return signs | {code: f"\\x{code - 0xDC00:02x}" for code in INVALID}
-
-
-SIGNS = _signs()
+SIGNS = ESCAPES | {code: chr(PICTURES + code) for code in range(32)} | {DELETE: chr(DELETE_PICTURE)}
+SIGNS = {code: sign for code, sign in SIGNS.items() if chr(code) not in "\t\n"}
 
 
 def visible(text: str) -> str:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from plotting.charts import curve, learning, orders
 
 from lmkit.errors import LmkitError, LmkitWarning, OptionError
-from lmkit.plotting.chart import AXES, DRAWN, TRAINING, Chart, Curve, shortened, shown
+from lmkit.plotting.chart import AXES, DRAWN, TRAINING, Chart, Curve, shortened
 from lmkit.plotting.scales import _fitted, _linear_ticks, _log_ticks, scales_of
 
 
@@ -45,7 +45,6 @@ def test_names_lose_their_middle():
     for width in range(1, 30):
         name = shortened("folder/another/model-7.lmkit", width)
         assert len(name) <= width and "folder/another/model-7.lmkit".endswith(name.split("…")[-1])
-    assert shown("tab\tx\x1b[31m ü") == "tab\\tx\\x1b[31m ü"
     chart = learning(1, name="x" * 50)
     assert chart.name(chart.curves[1], 30) == "xxxxx…xxxxxxxxxxxx, validation"
     level = Curve("y" * 50, 0, "text" * 20, (1.0,))

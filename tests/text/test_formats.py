@@ -74,7 +74,7 @@ def test_who_keeps_invalid_bytes_may_read_any_file():
 @pytest.mark.parametrize("encoding", UTF)
 @pytest.mark.parametrize("text", TEXTS)
 def test_utf_16_without_a_mark_is_recognised(text, encoding, own):
-    with pytest.raises(CorpusError, match=f"x: the text is {encoding.upper()[:6]} without .*; give --encoding {encoding}"):
+    with pytest.raises(CorpusError, match=f"{encoding.upper()[:6]} text without .*; give --encoding {encoding}"):
         read(Corpus("x", own, data=TEXTS[text].encode(encoding)))
     assert read(Corpus("x", encoding, data=TEXTS[text].encode(encoding))).decode() == TEXTS[text]
 
