@@ -36,15 +36,19 @@ SECOND_MASKS = np.array([2 ** (8 * max(n - 8, 0)) - 1 for n in range(16)], np.ui
 
 
 @register_jitable(forceinline=True)
-def _token_key(block, start, length, secret):
-    """Return two words: the token itself and its length up to 15 bytes, a hash of longer ones."""
+def _token_key(block, start, length, secrets):
+    """Return two words: the token itself and its length up to 15 bytes, a hash of longer ones.
+
+    0 times anything folds to 0, and 2^64 - 1 times anything but 0 to 2^64 - 1, so that tokens made of these two words
+    alone could all have one of two hashes. A secret in each factor sees to it that nobody can choose one.
+    """
     if length < 16:
         first = load64(block, start) & FIRST_MASKS[length]
         return first, load64(block, start + 8) & SECOND_MASKS[length] | np.uint64(length) << np.uint64(56)
     first = np.uint64(length)
     for i in range(0, length - 8, 8):
-        first = fold(first ^ load64(block, start + i), secret)
-    second = fold(first ^ load64(block, start + length - 8), secret)
+        first = fold(first ^ secrets[0], load64(block, start + i) ^ secrets[1])
+    second = fold(first ^ secrets[0], load64(block, start + length - 8) ^ secrets[1])
     return first, second | np.uint64(0xFF00000000000000)
 
 
@@ -58,8 +62,9 @@ def _same_bytes(a, i, b, j, length):
 
 
 @register_jitable(forceinline=True)
-def _home(first, second, secret):
-    return fold(first ^ fold(second, secret), secret)
+def _home(first, second, secrets):
+    """Return a hash of a key, whose low bits are the slot to look into first."""
+    return fold(fold(first ^ secrets[0], second ^ secrets[1]), secrets[2])
 
 
 @register_jitable(forceinline=True)
@@ -80,18 +85,21 @@ def _find(slots, slot, first, second, block, start, length, pool, offsets):
 
 
 @kernel(_nrt=False)
-def build_index(pool, offsets, size, secret, slots):
-    """Put all tokens into the slots, which are more; return -1, or the first token that is there twice."""
+def build_index(pool, offsets, size, secrets, slots):
+    """Put all tokens into the slots, which are more; return -1, or the first token that is there twice.
+
+    `secrets` are three uint64 drawn at random, the last one odd.
+    """
     last = np.uint64(slots.shape[0] - 1)
     for token in range(size):
         ahead = token + 16
         if ahead < size:
-            first, second = _token_key(pool, offsets[ahead], offsets[ahead + 1] - offsets[ahead], secret)
-            prefetch(slots, np.int64((_home(first, second, secret) & last) << np.uint64(2)))
+            first, second = _token_key(pool, offsets[ahead], offsets[ahead + 1] - offsets[ahead], secrets)
+            prefetch(slots, np.int64((_home(first, second, secrets) & last) << np.uint64(2)))
         start = offsets[token]
         length = offsets[token + 1] - start
-        first, second = _token_key(pool, start, length, secret)
-        home = _home(first, second, secret)
+        first, second = _token_key(pool, start, length, secrets)
+        home = _home(first, second, secrets)
         slot = _find(slots, home, first, second, pool, start, length, pool, offsets)
         if slots[slot, 2] != 0:
             return token
@@ -102,7 +110,7 @@ def build_index(pool, offsets, size, secret, slots):
 
 
 @kernel(_nrt=False)
-def intern(block, starts, lengths, slots, pool, offsets, size, secret, add, keys, ids):
+def intern(block, starts, lengths, slots, pool, offsets, size, secrets, add, keys, ids):
     """Write the id of each span and count it in its slot; return the number of tokens known.
 
     New tokens get the next id with `add`, else MISSING. The slots must have room for that many more, and so
@@ -114,8 +122,8 @@ def intern(block, starts, lengths, slots, pool, offsets, size, secret, add, keys
         batch = min(len(keys), len(starts) - begin)
         for k in range(batch):
             length = max(lengths[begin + k], 0)
-            first, second = _token_key(block, starts[begin + k], length, secret)
-            home = _home(first, second, secret)
+            first, second = _token_key(block, starts[begin + k], length, secrets)
+            home = _home(first, second, secrets)
             prefetch(slots, np.int64((home & last) << np.uint64(2)))
             keys[k, 0] = first
             keys[k, 1] = second

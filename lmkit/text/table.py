@@ -11,8 +11,15 @@ from lmkit.kernels.text import PAD
 
 __all__ = ["TokenTable", "padded"]
 
+
+def new_secrets() -> tuple[np.uint64, np.uint64, np.uint64]:
+    """Draw a key of the hash function, as `lmkit.kernels.vocabulary` takes it."""
+    first, second, third = np.frombuffer(os.urandom(24), np.uint64)
+    return first, second, third | np.uint64(1)
+
+
 # The hash is keyed anew in each process, so that no file can be made whose tokens all fall into one slot.
-SECRET = np.uint64(int.from_bytes(os.urandom(8), "little") | 1)
+SECRETS = new_secrets()
 
 
 def padded(data, size: int | None = None) -> np.ndarray:
@@ -33,6 +40,8 @@ class TokenTable:
         The bytes of all tokens, one after the other, and PAD bytes more.
     offsets : ndarray of int64, shape (size + 1,)
         Where each token starts.
+    counts : ndarray of int64, shape (size,), optional
+        How often each token has been met; zeros if not given.
 
     Attributes
     ----------
@@ -42,17 +51,19 @@ class TokenTable:
         The first token that is there twice, or -1.
     """
 
-    def __init__(self, pool: np.ndarray, offsets: np.ndarray):
+    def __init__(self, pool: np.ndarray, offsets: np.ndarray, counts: np.ndarray | None = None):
         self.pool, self.offsets, self.size = pool, offsets, len(offsets) - 1
-        self.slots = np.zeros((0, 4), np.uint64)
         self.keys = np.zeros((64, 3), np.uint64)
-        self.duplicate = self._index(self.size)
+        self.duplicate = self._index(self.size, np.zeros(self.size, np.int64) if counts is None else counts)
 
-    def _index(self, room: int) -> int:
+    def __reduce__(self) -> tuple:
+        """Return the tokens and their counts: the slots are arranged by the secrets of this process."""
+        return TokenTable, (padded(self.pool[: self.offsets[self.size]]), self.offsets[: self.size + 1], self.counts())
+
+    def _index(self, room: int, counts: np.ndarray) -> int:
         """Make the slots anew, twice as many as there is room for tokens or more."""
-        counts = self.counts()
         self.slots = np.zeros((1 << (2 * room).bit_length(), 4), np.uint64)
-        duplicate = kernels.build_index(self.pool, self.offsets, self.size, SECRET, self.slots)
+        duplicate = kernels.build_index(self.pool, self.offsets, self.size, SECRETS, self.slots)
         used = np.flatnonzero(self.slots[:, 2])
         self.slots[used, 3] = counts[self.slots[used, 2].astype(np.int64) - 1]
         return duplicate
@@ -68,7 +79,7 @@ class TokenTable:
         """Make room for some more tokens with some bytes in all."""
         tokens += self.size
         if 2 * tokens > len(self.slots):
-            self._index(2 * tokens)
+            self._index(2 * tokens, self.counts())
         if tokens >= len(self.offsets):
             self.offsets = np.resize(self.offsets, 2 * tokens + 1)
         used = int(self.offsets[self.size])
@@ -84,6 +95,6 @@ class TokenTable:
             self._reserve(len(starts), int(starts[-1]) + max(int(lengths[-1]), 0) - int(starts[0]))
         ids = np.empty(len(starts), np.int32)
         self.size = kernels.intern(
-            block, starts, lengths, self.slots, self.pool, self.offsets, self.size, SECRET, add, self.keys, ids
+            block, starts, lengths, self.slots, self.pool, self.offsets, self.size, SECRETS, add, self.keys, ids
         )
         return ids
