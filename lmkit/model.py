@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-    from lmkit.storage import ModelFile, Origin
+    from lmkit.storage import Origin
     from lmkit.text import TextLayer
     from lmkit.uniforms import Uniforms
     from lmkit.vectors import TokenVectors
@@ -119,19 +119,6 @@ class LanguageModel(abc.ABC):
     def shorten(self, state: State) -> State | None:
         """Return states that remember less, or None where there are none: who asks has banned all that could come."""
         return None
-
-    def tensors(self) -> dict[str, np.ndarray]:
-        """Return the arrays that a file of this model holds; a family that can be saved has this and the next two."""
-        raise NotImplementedError(f"models of the family {self.family} cannot be saved")
-
-    def config(self) -> dict:
-        """Return what else makes the model, ready for JSON."""
-        raise NotImplementedError(f"models of the family {self.family} cannot be saved")
-
-    @classmethod
-    def from_file(cls, file: ModelFile) -> LanguageModel:
-        """Return the model that an open file holds; raise ModelError where it does not hold a whole one."""
-        raise NotImplementedError(f"models of the family {cls.family} cannot be loaded")
 
     def settings(self) -> dict:
         """Return what is needed to read a score of this model: tokenizer, sentence rule, order, smoothing and so on."""

@@ -13,8 +13,8 @@ from lmkit.errors import ModelError, OptionError
 if TYPE_CHECKING:
     import numpy as np
 
-    from lmkit.model import LanguageModel
     from lmkit.storage import ModelFile
+    from lmkit.stored import Stored
 
 __all__ = ["ARCHITECTURES", "Architecture", "architecture", "facts", "load"]
 
@@ -90,7 +90,7 @@ def architecture(name: str) -> Architecture:
     return ARCHITECTURES[name]
 
 
-def load(file: ModelFile) -> LanguageModel:
+def load(file: ModelFile) -> Stored:
     """Return the language model that an open model file holds.
 
     Raises

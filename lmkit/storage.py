@@ -32,7 +32,8 @@ from lmkit.files import check_place, replacing
 from lmkit.spool import release
 
 __all__ = [
-    "FORMAT_VERSION", "ModelFile", "Origin", "check_target", "file_size", "is_model_file", "open_model_file", "save",
+    "FORMAT_VERSION", "ModelFile", "Origin", "check_target", "file_size", "is_model_file", "open_model_file", "reopen",
+    "save",
 ]  # fmt: skip
 
 FORMAT, FORMAT_VERSION = "lmkit", 1
@@ -331,6 +332,22 @@ def open_model_file(
             raise ModelError(
                 f"{name}: tensor {tensor} is damaged (its checksum differs); get the file again or train anew"
             )
+    return file
+
+
+def reopen(origin: Origin, *, verify_small: bool = True) -> ModelFile:
+    """Open the file again that a model was read from or went to; see `open_model_file`.
+
+    Raises
+    ------
+    ModelError
+        It is not there, or another one than it was.
+    """
+    if not os.path.exists(origin.path):
+        raise ModelError(f"{origin.path}: the file of the model is not there any more; put it back")
+    file = open_model_file(origin.path, verify_small=verify_small)
+    if file.origin.sha256 != origin.sha256:
+        raise ModelError(f"{origin.path}: the file has changed since the model was read or saved; load it anew")
     return file
 
 

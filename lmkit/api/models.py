@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from lmkit import arguments, registry, storage
+from lmkit import arguments, registry, storage, stored
 from lmkit.api.generation import NextToken, next_tokens, sample
 from lmkit.api.scoring import perplexity
 from lmkit.api.similarity import nearest
 from lmkit.arguments import Texts
 from lmkit.description import FACTS, described
+from lmkit.errors import OptionError
 from lmkit.evaluation import Evaluation
 from lmkit.model import LanguageModel, State
 from lmkit.similarity import Neighbour
@@ -30,12 +31,26 @@ class Model(LanguageModel):
         The model of its family.
     path : str or None
         The file it came from or went to.
+    pickles_as_path : bool
+        Whether a pickle holds the path and checksum of the file, see `by_path`, and not the whole model.
     """
+
+    pickles_as_path = False
 
     def __init__(self, language_model: LanguageModel, path: str | os.PathLike | None = None):
         self.language_model = language_model
         self.path = None if path is None else os.fspath(path)
         self.text, self.family, self.metadata = language_model.text, language_model.family, language_model.metadata
+
+    def __reduce__(self) -> tuple:
+        if self.pickles_as_path:
+            return _opened_again, (self.origin, stored.chosen_threads(self.language_model))
+        return Model, (self.language_model, self.path)
+
+    @property
+    def origin(self) -> storage.Origin | None:
+        """The file that the model was read from or went to, with its checksum."""
+        return self.language_model.origin
 
     def begin(self, n: int = 1) -> State:
         return self.language_model.begin(n)
@@ -132,14 +147,33 @@ class Model(LanguageModel):
         self.path = os.fspath(path)
         self.language_model.origin = storage.open_model_file(path, verify_small=False).origin
 
+    def by_path(self) -> Model:
+        """Return the same model, but pickled as the path and checksum of its file: for processes that see the same
+        disk.
+
+        Unpickling opens the file and, as here, raises ModelError where it is missing or not the one that it was. What
+        comes out of a pickle is again pickled so.
+
+        Raises
+        ------
+        OptionError
+            The model was never saved.
+        ModelError
+        """
+        if self.origin is None:
+            raise OptionError("the model has no file that a pickle could name; save it first, or pickle it whole")
+        storage.reopen(self.origin, verify_small=False)
+        model = Model(self.language_model, self.path)
+        model.pickles_as_path = True
+        return model
+
     def file_size(self) -> int:
         """Return how many bytes the model file has, or would have."""
         return storage.file_size(*self._contents())
 
     def _contents(self):
         model = self.language_model
-        metadata = {"config": model.config(), **model.text.metadata(), "training": model.metadata.get("training")}
-        return model.family, metadata, model.tensors()
+        return model.family, model.description(), model.tensors()
 
 
 def load(path: str | os.PathLike, *, threads: int | None = None) -> Model:
@@ -159,6 +193,18 @@ def load(path: str | os.PathLike, *, threads: int | None = None) -> Model:
     if threads is not None and hasattr(model, "threads"):
         model.threads = arguments.at_least(1, "threads", threads)
     return Model(model, path)
+
+
+def _opened_again(origin: storage.Origin, threads: int | None) -> Model:
+    """Open the file of a model that was pickled by its path."""
+    inside = origin.members
+    opened = registry.load(storage.reopen(origin))
+    found = next(part for part in stored.parts(opened) if part.origin.members == inside) if inside else opened
+    if threads is not None:
+        found.threads = threads
+    model = Model(found, origin.path)
+    model.pickles_as_path = True
+    return model
 
 
 def info(path: str | os.PathLike, *, verify: bool = False) -> dict[str, Any]:

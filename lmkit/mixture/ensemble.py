@@ -13,6 +13,7 @@ from lmkit.errors import ModelError, OptionError
 from lmkit.mixture import members as stored
 from lmkit.mixture.vocabularies import Mapping, union
 from lmkit.model import UNK, LanguageModel, State
+from lmkit.stored import Stored
 from lmkit.text import TextLayer
 from lmkit.threads import in_threads
 from lmkit.vectors import TokenVectors
@@ -23,7 +24,7 @@ NUMBERS = 2**21  # of the rows of a member that are held at once: eight megabyte
 ROWS = 4096  # at most: more are not done faster, and networks keep what they need of each
 
 
-class Ensemble(LanguageModel):
+class Ensemble(Stored):
     """Several models that share a text layer. The state is those of all members, one after another.
 
     Parameters

@@ -26,7 +26,7 @@ import numpy as np
 from lmkit import registry
 from lmkit.errors import ModelError, OptionError
 from lmkit.model import LanguageModel
-from lmkit.storage import ModelFile, Origin, open_model_file
+from lmkit.storage import ModelFile, Origin, open_model_file, reopen
 
 __all__ = ["check_origins", "damage", "entries", "naming", "read", "tensors"]
 
@@ -37,10 +37,7 @@ ANEW = "put it back, or mix anew"
 
 def entries(members: list[LanguageModel]) -> list[dict[str, Any]]:
     """Return what is to be known of each member besides its arrays, ready for JSON."""
-    return [
-        {"family": m.family, "config": m.config(), **m.text.metadata(), "training": m.metadata.get("training")}
-        for m in members
-    ]
+    return [{"family": member.family, **member.description()} for member in members]
 
 
 def tensors(members: list[LanguageModel]) -> dict[str, np.ndarray]:
@@ -109,8 +106,7 @@ def _naming(model: LanguageModel, config: dict[str, Any], folder: str) -> tuple[
 
 
 def _reference(origin: Origin, folder: str) -> dict[str, Any]:
-    if open_model_file(origin.path, verify_small=False).origin.sha256 != origin.sha256:
-        raise ModelError(f"{origin.path} has changed since it was read; mix anew")
+    reopen(origin, verify_small=False)
     path = PurePath(origin.path)
     path = path.relative_to(folder) if path.is_relative_to(folder) else path
     inside = {"member": list(origin.members)} if origin.members else {}

@@ -10,13 +10,14 @@ from lmkit.errors import ModelError, OptionError
 from lmkit.mixture import members
 from lmkit.mixture.parameters import Parameters, read
 from lmkit.model import LanguageModel, State
+from lmkit.stored import Stored
 from lmkit.uniforms import Uniforms
 from lmkit.vectors import TokenVectors
 
 __all__ = ["Wrapper", "of_streams", "some_streams"]
 
 
-class Wrapper(LanguageModel):
+class Wrapper(Stored):
     """A model over the text layer of its base, with a few parameters of its own.
 
     Parameters

@@ -11,7 +11,7 @@ import numpy as np
 from lmkit.errors import LmkitError, ModelError, OptionError
 from lmkit.kernels import ngram_query, ngram_sampling
 from lmkit.memory import allowed, resident
-from lmkit.model import BOS, EOS, RESERVED, LanguageModel
+from lmkit.model import BOS, EOS, RESERVED
 from lmkit.ngram.contexts import context_vectors
 from lmkit.ngram.count_files import Counts, levels_of
 from lmkit.ngram.counts import NOTHING, link_levels
@@ -21,6 +21,7 @@ from lmkit.ngram.options import SMOOTHINGS, NGramOptions
 from lmkit.ngram.pieces import check_streams, match_in_parts, rows_in_parts, score_in_pieces
 from lmkit.ngram.smoothing import estimate
 from lmkit.ngram.trie import BACKOFF, BEGIN, LOG_P, MASS, SUFFIX, WORD, Trie, read_only
+from lmkit.stored import Stored
 from lmkit.text import TextLayer, Vocabulary
 from lmkit.threads import available, in_threads
 from lmkit.uniforms import Uniforms
@@ -37,7 +38,7 @@ IMPOSSIBLE = 1.001  # a probability above this (or no number) comes from a damag
 COMPANY = 8  # streams a thread draws at least: they wait for memory together
 
 
-class NGramModel(LanguageModel):
+class NGramModel(Stored):
     """p(w | the n - 1 tokens before it), from counts.
 
     The state of a stream is a node of the trie: the longest part of the history that occurs as a context.

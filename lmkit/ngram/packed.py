@@ -31,7 +31,7 @@ from lmkit.kernels import ngram_packed as bits
 from lmkit.kernels import ngram_packed_query as queries
 from lmkit.kernels import ngram_pruning
 from lmkit.kernels.ngram_estimation import alias_table
-from lmkit.model import BOS, LanguageModel
+from lmkit.model import BOS
 from lmkit.ngram.assembly import Level, structure_of_parents
 from lmkit.ngram.contexts import context_vectors
 from lmkit.ngram.model import FOLLOWERS, IMPOSSIBLE, NGramModel, read_settings
@@ -40,6 +40,7 @@ from lmkit.ngram.pieces import check_streams, match_in_parts, rows_in_parts, sco
 from lmkit.ngram.pruning import check_backs_off
 from lmkit.ngram.quantization import codebook, encode
 from lmkit.ngram.trie import BACKOFF, BEGIN, LOG_P, WORD, read_only
+from lmkit.stored import Stored
 from lmkit.text import TextLayer
 from lmkit.threads import available, in_threads
 from lmkit.uniforms import Uniforms
@@ -175,7 +176,7 @@ def _is_table(codes: object, rows: int) -> bool:
     )  # fmt: skip
 
 
-class PackedModel(LanguageModel):
+class PackedModel(Stored):
     """p(w | the n - 1 tokens before it), in little memory and a little less exactly.
 
     The state of a stream is a chain of nodes: uint32 (streams, max(n - 1, 1)), see `lmkit.kernels.ngram_packed_query`.

@@ -10,10 +10,11 @@ import numpy as np
 
 from lmkit.errors import LmkitError, ModelError
 from lmkit.kernels import recurrent_sampling
-from lmkit.model import BOS, EOS, LanguageModel
+from lmkit.model import BOS, EOS
 from lmkit.rnn.network import Network, Shape, Shard
 from lmkit.rnn.options import ARCHITECTURES, LARGEST, MOST_LAYERS
 from lmkit.rnn.parameters import Layout
+from lmkit.stored import Stored
 from lmkit.text import TextLayer
 from lmkit.threads import available, in_threads, ranges
 from lmkit.uniforms import Uniforms
@@ -29,7 +30,7 @@ IMPOSSIBLE = "nothing can be drawn: the model knows no token but <unk>; --allow-
 NO_NUMBER = "nothing can be drawn: the model's weights or the state hold what is no number; train the model anew"
 
 
-class RNNModel(LanguageModel):
+class RNNModel(Stored):
     """p(w | all before it), from a recurrent network.
 
     The state of n streams is float32 of shape (n, layers, parts, P): h of each layer, and c where the cell has one.

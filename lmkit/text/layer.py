@@ -57,6 +57,10 @@ class TextLayer:
         self.settings, self.vocabulary = settings, vocabulary
         self.unicode_version, self.lowercase_version = unicode_version, lowercase_version
 
+    def __reduce__(self) -> tuple:
+        """Return what the layer was made of."""
+        return TextLayer, (self.settings, self.vocabulary, self.unicode_version, self.lowercase_version)
+
     def encode_corpus(self, corpus: Corpus, progress: Callable[[int], object] | None = None) -> Iterator[Encoded]:
         """Yield the ids of a text, block by block; the last is its `</s>` where none stands at its end yet.
 

@@ -141,6 +141,10 @@ class Vocabulary:
 
     __hash__ = None
 
+    def __reduce__(self) -> tuple:
+        """Return the tokens: their table is made where it is needed."""
+        return Vocabulary, (self.pool[: len(self.pool) - PAD], self.offsets)
+
     def token_bytes(self, token: int) -> bytes:
         """Return the bytes of the token with this id; IndexError where there is none."""
         if not 0 <= token < len(self):

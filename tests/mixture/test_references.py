@@ -252,7 +252,7 @@ def test_a_member_that_is_cut_off(folder):
 def test_a_file_that_changed_before_it_was_named(folder):
     models = [lmkit.load(folder / name) for name in "ab"]
     lmkit.train(("t", b"abc\n" * 9), order=2, tokenizer="char", smoothing="witten-bell", output=folder / "a")
-    with pytest.raises(ModelError, match=f"{folder}/a has changed since it was read; mix anew"):
+    with pytest.raises(ModelError, match=f"{folder}/a: the file has changed since the model was read or saved"):
         lmkit.mix(models, weights=[0.5, 0.5], output=folder / "m", by_reference=True)
 
 
