@@ -5,13 +5,15 @@ from __future__ import annotations
 import bisect
 import copy
 import dataclasses
-from collections.abc import Iterator
+import itertools
+import warnings
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lmkit.decoding import generate
-from lmkit.errors import OptionError
+from lmkit.errors import LmkitWarning, OptionError
 from lmkit.model import EOS, LanguageModel
 from lmkit.threads import ahead
 from lmkit.uniforms import Uniforms
@@ -19,11 +21,15 @@ from lmkit.uniforms import Uniforms
 if TYPE_CHECKING:
     from lmkit.text import Decoder, TextLayer
 
-__all__ = ["DEFAULT_LENGTH", "OPTIONS", "Piece", "sample_pieces", "shown_prompt"]
+__all__ = ["DEFAULT_LENGTH", "MAX_SENTENCES_LENGTH", "OPTIONS", "Piece", "sample_pieces", "shown_prompt"]
 
 DEFAULT_LENGTH = 200  # tokens
+MAX_SENTENCES_LENGTH = 10_000  # tokens of a sample that is to end with a sentence: some models never end one
+MAX_STREAMS = 4096  # drawn in lockstep
+MIN_STREAMS = 64
+MAX_PROBABILITIES = 2**24  # of one step of all streams, where whole distributions are computed
 OPTIONS = (
-    "n", "sentences", "stop", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "allow_unk",
+    "n", "sentences", "stop", "keep_stop", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "allow_unk",
 )  # fmt: skip
 
 
@@ -31,7 +37,8 @@ OPTIONS = (
 class Piece:
     """The next part of a stream: its tokens, their text, and if asked for their log-probabilities.
 
-    The text is that of the tokens, and where a stop string has come, what of the next token stands before it.
+    The text is that of the tokens and, where a stop string has come in the middle of the next token, the part of that
+    token that belongs to the sample.
     """
 
     stream: int
@@ -40,14 +47,47 @@ class Piece:
     log_probs: np.ndarray | None = None
 
 
+@dataclasses.dataclass(frozen=True)
+class Stops:
+    """The strings that end a sample.
+
+    Attributes
+    ----------
+    strings : tuple of bytes
+        The first one that is complete ends the sample; of those complete at the same place, the longest.
+    kept : bool
+        Whether that string belongs to the sample.
+
+    >>> Stops((b"abcd", b"c")).cut(b"xabcd"), Stops((b"abcd", b"c"), kept=True).cut(b"xabcd")
+    (3, 4)
+    """
+
+    strings: tuple[bytes, ...]
+    kept: bool = False
+
+    def cut(self, text: bytes) -> int | None:
+        """Return where the sample ends in a text, or None if no stop string is in it."""
+        found = [(text.find(string), len(string)) for string in self.strings]
+        ends = [(begin + length, begin) for begin, length in found if begin >= 0]
+        if not ends:
+            return None
+        end, begin = min(ends)
+        return end if self.kept else begin
+
+    def beginning_at_the_end(self, text: bytes) -> int:
+        """Return the length of the longest beginning of a stop string that the text ends with."""
+        lengths = range(min(max(map(len, self.strings)) - 1, len(text)), 0, -1)
+        return next((n for n in lengths if any(s.startswith(text[-n:]) for s in self.strings)), 0)
+
+
 class Stream:
     """One sample in the making: decodes its tokens, and knows when it is done."""
 
-    def __init__(self, number: int, decoder: Decoder, sentences: int | None, stop: bytes | None):
-        self.number, self.decoder, self.sentences, self.stop = number, decoder, sentences, stop
+    def __init__(self, number: int, decoder: Decoder, sentences: int | None, stops: Stops | None):
+        self.number, self.decoder, self.sentences, self.stops = number, decoder, sentences, stops
         self.pieces: list[Piece] = []
-        self.ids, self.log_probs = np.empty(0, np.int32), None  # held back: the stop string may begin in them
-        self.done = False
+        self.ids, self.log_probs = np.empty(0, np.int32), None  # held back: a stop string may begin in them
+        self.done = self.cut_short = False
         if sentences == 0:
             self.finish()
 
@@ -62,7 +102,7 @@ class Stream:
         if log_probs is not None:
             held = self.log_probs
             self.log_probs = log_probs if held is None else np.concatenate([held, log_probs])
-        if self.stop:
+        if self.stops:
             self._give_up_to_stop()
         else:
             self._give(len(self.ids))
@@ -71,18 +111,19 @@ class Stream:
         """Let go of what was held back: no token follows."""
         if not self.done:
             self.done = True
+            self.cut_short = bool(self.sentences)
             self._give(len(self.ids))
 
     def _give_up_to_stop(self) -> None:
         text = copy.copy(self.decoder).feed(self.ids)
-        found = text.find(self.stop)
-        if found >= 0:
+        cut = self.stops.cut(text)
+        if cut is not None:
             self.done = True
-            self._give(self._tokens_within(found), text[:found])
+            self._give(self._tokens_within(cut), text[:cut])
         elif self.done:
             self._give(len(self.ids))
         else:
-            self._give(self._tokens_within(len(text) - _beginning_at_the_end(text, self.stop)))
+            self._give(self._tokens_within(len(text) - self.stops.beginning_at_the_end(text)))
 
     def _tokens_within(self, size: int) -> int:
         """Return how many of the tokens make up no more than the first bytes of the text."""
@@ -99,11 +140,6 @@ class Stream:
         self.pieces.append(Piece(self.number, ids, written if text is None else text, log_probs))
 
 
-def _beginning_at_the_end(text: bytes, stop: bytes) -> int:
-    """Return the length of the longest beginning of the stop string that the text ends with."""
-    return next(n for n in range(min(len(stop) - 1, len(text)), -1, -1) if text.endswith(stop[:n]))
-
-
 def sample_pieces(
     model: LanguageModel,
     *,
@@ -111,48 +147,94 @@ def sample_pieces(
     sentences: int | None = None,
     count: int = 1,
     prompt: str = "",
-    stop: str | None = None,
+    stop: str | Sequence[str] | None = None,
+    keep_stop: bool = False,
     rng: np.random.Generator,
     log_probs: bool = False,
     **decoding,
 ) -> Iterator[Piece]:
     """Yield samples piece by piece: all of the first stream, then all of the second, ...
 
-    The streams are drawn in lockstep; each depends on its own key only, so the first of many is the same as
-    one alone.
+    Streams are drawn in lockstep, some thousands at a time. Each depends on its own key only, so the first of many is
+    the same as one alone.
 
     Parameters
     ----------
     n : int, optional
-        Tokens of each sample, sentence ends included. Without it 200, or as many as it takes where
-        `sentences` is given.
+        Tokens of each sample, sentence ends included. Without it 200; where `sentences` is given as many as it takes,
+        at most `MAX_SENTENCES_LENGTH`.
     sentences : int, optional
         End a sample after so many sentence ends.
-    stop : str, optional
-        End a sample where this string would begin.
+    stop : str or list of str, optional
+        End a sample before the first of these strings that is complete.
+    keep_stop : bool
+        Whether that string belongs to the sample.
     prompt : str
         What the model reads first; not part of the pieces.
     log_probs : bool
         Whether pieces carry log p(token | all before it), natural, before temperature and filters.
     decoding
         temperature, top_k, ... as in `lmkit.decoding.generate`.
+
+    Raises
+    ------
+    OptionError
+        At the call, if an option makes no sense.
+
+    Warns
+    -----
+    LmkitWarning
+        After the last piece, if samples ended at `MAX_SENTENCES_LENGTH` before their last sentence did.
     """
     if count < 1:
         raise OptionError(f"--count is {count}; it must be at least 1")
     if sentences is not None and sentences < 0:
         raise OptionError(f"--sentences is {sentences}; it must be at least 0")
-    if stop == "":
-        raise OptionError("--stop is an empty string; leave it out to go on to the end")
-    if n is None and sentences is None:
-        n = DEFAULT_LENGTH
+    stops = _stops(stop, keep_stop)
+    bounded = n is None and sentences is not None
+    if n is None:
+        n = DEFAULT_LENGTH if sentences is None else MAX_SENTENCES_LENGTH
     prompt_ids = model.text.encode_text(prompt, complete=False).ids if prompt else np.empty(0, np.int32)
-    state = model.begin(count)
-    if len(prompt_ids):
-        state = model.score(state, np.tile(prompt_ids, (count, 1)))[1]
-    blocks = generate(model, state, n=n, uniforms=Uniforms.from_generator(rng, count), history=prompt_ids, **decoding)
-    stop_bytes = stop.encode("utf-8", "surrogateescape") if stop else None
-    streams = [Stream(i, model.text.decoder().primed(prompt_ids), sentences, stop_bytes) for i in range(count)]
-    return _in_order(streams, _scored(model, state, ahead(blocks), log_probs))
+
+    def batch(first: int, size: int) -> tuple[list[Stream], Iterator]:
+        state = model.begin(size)
+        if len(prompt_ids):
+            state = model.score(state, np.tile(prompt_ids, (size, 1)))[1]
+        dice = Uniforms.from_generator(rng, size)
+        blocks = generate(model, state, n=n, uniforms=dice, history=prompt_ids, **decoding)
+        decoder = model.text.decoder
+        streams = [Stream(first + i, decoder().primed(prompt_ids), sentences, stops) for i in range(size)]
+        return streams, _scored(model, state, ahead(blocks), log_probs)
+
+    width = min(MAX_STREAMS, max(MIN_STREAMS, MAX_PROBABILITIES // model.vocabulary_size))
+    begin = batch(0, min(width, count))  # now: options are refused at the call
+    others = (batch(first, min(width, count - first)) for first in range(width, count, width))
+    return _in_turn(itertools.chain([begin], others), bounded)
+
+
+def _stops(stop: str | Sequence[str] | None, kept: bool) -> Stops | None:
+    strings = [stop] if isinstance(stop, str) else list(stop or ())
+    if "" in strings:
+        raise OptionError("--stop is an empty string; leave it out to go on to the end")
+    if kept and not strings:
+        raise OptionError("--keep-stop goes with --stop")
+    return Stops(tuple(s.encode("utf-8", "surrogateescape") for s in strings), kept) if strings else None
+
+
+def _in_turn(batches: Iterator[tuple[list[Stream], Iterator]], bounded: bool) -> Iterator[Piece]:
+    """Yield the pieces of one batch of streams after the other; tell at last how many met the bound."""
+    cut_short = 0
+    for streams, blocks in batches:
+        yield from _in_order(streams, blocks)
+        cut_short += sum(stream.cut_short for stream in streams)
+    if bounded and cut_short:
+        which = "the sample" if cut_short == 1 else f"{cut_short} samples"
+        warnings.warn(
+            f"{which} ended after {MAX_SENTENCES_LENGTH:,} tokens, before the last sentence did; "
+            "choose another bound with --n",
+            LmkitWarning,
+            stacklevel=2,
+        )
 
 
 def shown_prompt(text: TextLayer, prompt: str) -> bytes:

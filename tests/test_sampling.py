@@ -6,17 +6,19 @@ import numpy as np
 import pytest
 from reference import ElmanReference, NGramReference
 
-from lmkit.errors import OptionError
+from lmkit import sampling
+from lmkit.errors import LmkitWarning, OptionError
 from lmkit.model import EOS
 from lmkit.sampling import sample_pieces, shown_prompt
 from lmkit.text import Corpus, TextSettings, learn
+from lmkit.uniforms import Uniforms
 
 RHYME = b"Row, row, row your boat,\ngently down the stream.\n\nMerrily, merrily, merrily;\nlife is but a dream.\n\n"
 
 
-def trained(tokenizer="word", order=3):
+def trained(tokenizer="word", order=3, kind=NGramReference):
     ids, text, _, _ = learn([Corpus("rhyme", data=RHYME)], TextSettings(tokenizer))
-    return NGramReference(text, ids, order, fallback=(0.5, 1, 1.5))
+    return kind(text, ids, order, fallback=(0.5, 1, 1.5))
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +94,58 @@ def test_a_stop_string_cuts_where_it_would_begin(tokenizer, stop):
         assert text.startswith(decoded) and (stop.encode() in whole or kept == ids)
 
 
+@pytest.mark.parametrize("kept", [False, True])
+@pytest.mark.parametrize(
+    "stops", [["boat", "stream"], ["ow, r", "row"], ["zebra", "but a", "a d"], ["w, row, row", "r"]]
+)
+@pytest.mark.parametrize("tokenizer", ["word", "char", "byte", "whitespace"])
+def test_the_first_complete_stop_string_ends_a_sample(tokenizer, stops, kept):
+    """The twin adds one byte after the other, and looks whether the text ends with a stop string."""
+    model = trained(tokenizer)
+    for seed in range(3):
+        ((whole, ids),) = samples(model, seed, n=90)
+        expected = whole
+        for end in range(len(whole) + 1):
+            found = [stop.encode() for stop in stops if whole[:end].endswith(stop.encode())]
+            if found:
+                expected = whole[: end if kept else end - max(map(len, found))]
+                break
+        ((text, left),) = samples(model, seed, n=90, stop=stops, keep_stop=kept)
+        assert text == expected and left == ids[: len(left)]
+
+
+def test_a_sample_whose_sentence_never_ends_has_a_bound(model, monkeypatch):
+    """It is told of once, and `n` rules."""
+
+    class Endless(NGramReference):
+        def log_probs(self, state):
+            return np.where(np.arange(self.vocabulary_size) == EOS, -np.inf, super().log_probs(state))
+
+    endless = trained(kind=Endless)
+    monkeypatch.setattr(sampling, "MAX_SENTENCES_LENGTH", 50)
+    circle = {"temperature": 0, "sentences": 2}
+    with pytest.warns(LmkitWarning, match=r"2 samples ended after 50 tokens.*--n") as told:
+        assert [len(ids) for _, ids in samples(endless, count=2, **circle)] == [50, 50]
+    assert len(told) == 1
+    assert [len(ids) for _, ids in samples(endless, n=70, **circle)] == [70]
+    assert samples(model, sentences=1)[0][1].count(EOS) == 1
+
+
+def test_samples_are_drawn_in_batches(model, monkeypatch):
+    """The streams of later batches are those of one large batch, and begin only when they are asked for."""
+    at_once = samples(model, n=12, count=11)
+    monkeypatch.setattr(sampling, "MAX_STREAMS", 4)
+    monkeypatch.setattr(sampling, "MIN_STREAMS", 4)
+    assert samples(model, n=12, count=11) == at_once
+    begun = []
+    from_generator = Uniforms.from_generator
+    monkeypatch.setattr(Uniforms, "from_generator", lambda rng, n: begun.append(n) or from_generator(rng, n))
+    pieces = sample_pieces(model, n=1, count=10**9, rng=np.random.default_rng(1))
+    first = next(pieces)
+    assert first.stream == 0 and begun == [4]
+    assert next(p.stream for p in pieces if p.stream > 3) == 4 and begun == [4, 4]
+
+
 def test_log_probabilities_are_the_models_own():
     model = ElmanReference(trained().text, seed=4)
     pieces = list(sample_pieces(model, n=40, count=2, temperature=0.5, log_probs=True, rng=np.random.default_rng(1)))
@@ -101,7 +155,18 @@ def test_log_probabilities_are_the_models_own():
         np.testing.assert_allclose(log_p, model.score(model.begin(), ids[None, :])[0][0], rtol=1e-9)
 
 
-@pytest.mark.parametrize("options", [{"count": 0}, {"sentences": -1}, {"stop": ""}, {"n": -1}, {"temperature": -1}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"count": 0},
+        {"sentences": -1},
+        {"stop": ""},
+        {"stop": ["a", ""]},
+        {"keep_stop": True},
+        {"n": -1},
+        {"temperature": -1},
+    ],
+)
 def test_impossible_options(model, options):
     with pytest.raises(OptionError):
         sample_pieces(model, rng=np.random.default_rng(1), **options)

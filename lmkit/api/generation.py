@@ -35,8 +35,13 @@ def sample(
     count : int, optional
         Return a list of so many samples.
     options
-        n, sentences, stop as in `lmkit.sampling.sample_pieces`; temperature, top_k, top_p, min_p,
+        n, sentences, stop, keep_stop as in `lmkit.sampling.sample_pieces`; temperature, top_k, top_p, min_p,
         repetition_penalty, allow_unk as in `lmkit.decoding.generate`.
+
+    Warns
+    -----
+    LmkitWarning
+        As `lmkit.sampling.sample_pieces`.
     """
     arguments.check_names(options, OPTIONS, "sample")
     rng = arguments.generator(seed)

@@ -45,6 +45,22 @@ class Command(click.Command):
         super().__init__(*args, **options)
         self.examples = examples.strip().splitlines()
 
+    def make_parser(self, ctx: click.Context) -> click.parser._OptionParser:
+        """Return Click's parser, made to refuse a second value where the last one would silently win."""
+        parser = super().make_parser(ctx)
+        parse = parser.parse_args
+
+        def parse_once(args):
+            values, rest, order = parse(args)
+            single = [p for p in order if isinstance(p, click.Option) and not (p.multiple or p.is_flag)]
+            for parameter in single:
+                if single.count(parameter) > 1:
+                    raise click.UsageError(f"{parameter.opts[-1]} is given twice, and takes one value", ctx)
+            return values, rest, order
+
+        parser.parse_args = parse_once
+        return parser
+
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Examples"):
             for line in self.examples:
@@ -129,6 +145,11 @@ class Option(click.Option):
         super().__init__(*args, **settings)
         self.section = section
 
+    def value_from_envvar(self, ctx: click.Context):
+        """Return what the environment says: of an option that may be repeated one value, blanks and all."""
+        found = self.resolve_envvar_value(ctx) if self.multiple else None
+        return super().value_from_envvar(ctx) if found is None else (found,)
+
     def get_error_hint(self, ctx: click.Context) -> str:
         return click.Parameter.get_error_hint(self, ctx)
 
@@ -157,15 +178,8 @@ def together(*decorators: Decorator) -> Decorator:
 model_option = option("-m", "--model", default="model.lmkit", metavar="FILE", help="The model to use.")
 
 
-class Path(click.types.StringParamType):
-    """A path, which may have blanks: an environment variable holds one of them, not several."""
-
-    def split_envvar_value(self, rv):
-        return [rv]
-
-
 models_option = option(
-    "-m", "--model", type=Path(), multiple=True, default=["model.lmkit"], metavar="FILE", help="The model to use."
+    "-m", "--model", multiple=True, default=["model.lmkit"], metavar="FILE", help="The model to use."
 )
 
 decoding_options = together(

@@ -22,7 +22,7 @@ lmkit sample --show                       # coloured by surprisal, as lmkit expl
 @click.command(cls=Command, examples=EXAMPLES)
 @options.model_option
 @option(
-    "-n", "--n", type=click.IntRange(min=0), metavar="N", show_default="200; none with --sentences",
+    "-n", "--n", type=click.IntRange(min=0), metavar="N", show_default="200; with --sentences at most 10,000",
     help="Exactly N tokens; a sentence end counts as one, and the text goes on after it. A line break ends the "
     "text, added where the last token is none.",
 )  # fmt: skip
@@ -39,9 +39,13 @@ lmkit sample --show                       # coloured by surprisal, as lmkit expl
     default="",
     metavar="TEXT",
     show_default="an empty line",
-    help="A line to print between samples.",
+    help="A line to print between samples; escapes as in --prompt.",
 )
-@option("--prompt", metavar="TEXT|-", help="Begin with this; printed too. - reads the standard input.")
+@option(
+    "--prompt", metavar="TEXT|-",
+    help="Begin with this; printed too. \\n is a line feed, \\t a tab, \\\\ a backslash, and so on as in tables. "
+    "- reads the standard input, as it is.",
+)  # fmt: skip
 @options.decoding_options
 @option(
     "--repetition-penalty",
@@ -49,7 +53,11 @@ lmkit sample --show                       # coloured by surprisal, as lmkit expl
     metavar="X",
     help="Above 1: tokens that came before become less likely.",
 )
-@option("--stop", metavar="STRING", help="End a sample where STRING would begin.")
+@option(
+    "--stop", metavar="STRING", multiple=True,
+    help="End a sample before STRING; of several, before the first that is complete. Escapes as in --prompt.",
+)  # fmt: skip
+@option("--keep-stop", is_flag=True, show_default=False, help="End a sample after that STRING, not before it.")
 @options.allow_unk_option
 @option(
     "--show", is_flag=True, show_default=False,
@@ -61,7 +69,7 @@ lmkit sample --show                       # coloured by surprisal, as lmkit expl
 @options.output_option
 @options.threads_option
 @options.quiet_option
-def command(model, count, separator, prompt, show, color, seed, form, output, threads, quiet, **choices):
+def command(model, count, separator, prompt, stop, show, color, seed, form, output, threads, quiet, **choices):
     """Generate text from a model.
 
     text: the prompt and what follows it, as it is generated. tsv and json: a line for each token with token,
@@ -70,7 +78,7 @@ def command(model, count, separator, prompt, show, color, seed, form, output, th
     if show and form != "text":
         raise click.UsageError(f"--show colours text: it does not go with --format {form}, which has log-probabilities")
     streams.check_output(output, [model, "-" if prompt == "-" else None])
-    prompt = streams.read_prompt(prompt)
+    prompt, separator = streams.read_prompt(prompt), streams.unescaped(separator)
     if seed is None:
         seed = secrets.randbits(32)
         terminal.notice(f"Seed: {seed}", quiet)
@@ -83,6 +91,7 @@ def command(model, count, separator, prompt, show, color, seed, form, output, th
             loaded.language_model,
             count=count,
             prompt=prompt,
+            stop=[streams.unescaped(string) for string in stop],
             rng=arguments.generator(seed),
             log_probs=show or form != "text",
             **choices,

@@ -21,7 +21,9 @@ from lmkit.files import check_place, replacing
 
 ESCAPED = re.compile(f"[{''.join(map(chr, ESCAPES))}]")
 
-__all__ = ["check_output", "check_texts", "is_open_as", "json_line", "open_output", "read_prompt", "write_blocks"]
+__all__ = [
+    "check_output", "check_texts", "is_open_as", "json_line", "open_output", "read_prompt", "unescaped", "write_blocks",
+]  # fmt: skip
 
 
 def check_texts(texts: tuple[str, ...]) -> list[str]:
@@ -41,10 +43,17 @@ def announce_stdin() -> None:
         terminal.say("Reading text from the terminal: type it, then press Ctrl-D (or name a file, or pipe text in).")
 
 
+def unescaped(value: str) -> str:
+    """Return the text that an option stands for: escapes are those of tables, and all else is itself."""
+    from lmkit.text import unescape
+
+    return unescape(value)
+
+
 def read_prompt(prompt: str | None) -> str:
-    """Return the prompt; `-` reads the standard input, without the line feed that ends it."""
+    """Return the prompt; `-` reads the standard input as it is, without the line feed that ends it."""
     if prompt != "-":
-        return prompt or ""
+        return unescaped(prompt or "")
     announce_stdin()
     if sys.stdin is None:
         raise click.UsageError("the standard input is closed")

@@ -224,6 +224,23 @@ class TestSample:
         rows = succeed("sample", *options, "--stop", "through yon", "--format", "json").rows
         assert [r["token"] for r in rows] == ["what", "light"]
 
+    def test_several_stops_one_of_which_is_kept(self, succeed, verse):
+        options = ["sample", "-m", verse, "--prompt", "But soft,", "--temperature", 0, "--stop", "xyzzy"]
+        assert succeed(*options, "--stop", "through yon").text == "But soft, what light \n"
+        assert succeed(*options, "--stop", "through", "--keep-stop").text == "But soft, what light through\n"
+
+    def test_stops_prompts_and_separators_have_escapes(self, succeed, verse, monkeypatch):
+        greedy = ["sample", "-m", verse, "--temperature", 0, "--n", 40]
+        whole = succeed(*greedy, "--prompt", "But soft,").text
+        assert whole.count("\n") > 2
+        assert succeed(*greedy, "--prompt", r"But\ssoft,", "--stop", r"\n").text == whole.partition("\n")[0] + "\n"
+        raw = succeed(*greedy, "--prompt", "-", "--stop", r"\n", stdin=rb"But\ssoft,").text
+        assert raw.startswith(r"But\ssoft,")
+        short = ["sample", "-m", verse, "--temperature", 0, "--n", 1, "--count", 2]
+        assert r"-\-" + "\t-\n" in succeed(*short, "--separator", r"-\\-\t-").text
+        monkeypatch.setenv("LMKIT_STOP", r"soft, what\slight")
+        assert succeed(*greedy, "--prompt", "But").text == "But \n"
+
     def test_a_stop_that_never_comes_changes_nothing(self, succeed, verse):
         options = ["sample", "-m", verse, "--seed", 4, "--n", 99]
         assert (

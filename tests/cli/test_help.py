@@ -17,7 +17,7 @@ PROMISED = {
     "--tokenizer --sentence --lowercase --vocab --vocab-size --min-count "
     "--limit-vocab --reserved --encoding --errors --threads",
     "sample": "-m --model -n --n --sentences --count --separator --prompt --temperature --top-k --top-p "
-    "--min-p --repetition-penalty --stop --allow-unk --show --color --seed --threads -q --format -o",
+    "--min-p --repetition-penalty --stop --keep-stop --allow-unk --show --color --seed --threads -q --format -o",
     "perplexity": "-m --model --reset --encoding --errors --format -o --threads -q",
     "compare": "--text --reset --resamples --confidence --block --seed --encoding --errors --format -o --threads -q",
     "score": "-m --model --by --nbest --feature --encoding --errors --format -o --threads -q",
@@ -125,3 +125,18 @@ def test_help_needs_neither_numpy_nor_numba(process):
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_option_with_one_value_is_not_given_twice(run, name, monkeypatch):
+    """The last value would win silently; one in the environment is a default, and gives way."""
+    single = [p for p in options(ALL[name]) if not (p.multiple or p.is_flag)]
+    assert single
+    for parameter in single:
+        flag = parameter.opts[-1]
+        types = parameter.type.types if isinstance(parameter.type, click.Tuple) else [parameter.type]
+        values = [getattr(kind, "choices", ["9"])[0] for kind in types]
+        result = run(name, flag, *values, flag, *values)
+        assert result.code == 2 and f"{flag} is given twice" in result.err, result.err
+    monkeypatch.setenv("LMKIT_THREADS", "1")
+    assert "twice" not in run(name, "--threads", "2").err
