@@ -146,7 +146,7 @@ def test_values_out_of_range_are_named(cows, tmp_path):
         cows.sample(seed=-1)
     with pytest.raises(OptionError, match=r"^seed is 'x'"):
         cows.sample(seed="x")
-    with pytest.raises(OptionError, match=r"^foo is no option of sample; it has n, sentences, stop, temperature"):
+    with pytest.raises(OptionError, match=r"^foo is no option of sample; it has n, sentences, stop, keep_stop, temp"):
         cows.sample(foo=1)
     with pytest.raises(OptionError, match=r"^top is -3; it must be at least 0$"):
         cows.next("cows", top=-3)
@@ -158,8 +158,8 @@ def test_values_out_of_range_are_named(cows, tmp_path):
 
 def test_each_option_of_sample_is_known(cows):
     options = {
-        "n": 4, "sentences": 3, "stop": "hay", "temperature": 2, "top_k": 9, "top_p": 0.9, "min_p": 0.1,
-        "repetition_penalty": 1.1, "allow_unk": True,
+        "n": 4, "sentences": 3, "stop": "hay", "keep_stop": True, "temperature": 2, "top_k": 9, "top_p": 0.9,
+        "min_p": 0.1, "repetition_penalty": 1.1, "allow_unk": True,
     }  # fmt: skip
     assert set(options) == set(sampling.OPTIONS)
     assert isinstance(cows.sample(**options), str)
