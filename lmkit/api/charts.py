@@ -12,6 +12,7 @@ from lmkit.api.ngrams import prune
 from lmkit.arguments import DEFAULT_VALID, Progress, Texts
 from lmkit.errors import ModelError
 from lmkit.text import TextSettings
+from lmkit.threads import interruptible
 
 if TYPE_CHECKING:
     from lmkit.plotting.chart import Chart
@@ -133,8 +134,8 @@ def vary(
         arguments.corpora(texts, encoding, errors), valid, settings, progress, vocabulary=vocabulary,
         vocab_size=vocab_size, min_count=min_count,
     )  # fmt: skip
-    return study.chart(
-        material, progress, prune=lambda model, **to: prune(Model(model), **to).language_model,
+    return interruptible(
+        study.chart, material, progress, prune=lambda model, **to: prune(Model(model), **to).language_model,
         file_size=lambda model: Model(model).file_size(),
     )  # fmt: skip
 

@@ -14,6 +14,7 @@ from lmkit.comparison import Comparison
 from lmkit.comparison import compare as compare_models
 from lmkit.lockstep import Candidate
 from lmkit.model import LanguageModel
+from lmkit.threads import interruptible
 
 
 def compare(
@@ -63,7 +64,8 @@ def compare(
         path = getattr(model, "path", None)
         size = None if path is None else os.path.getsize(path)
         candidates.append(Candidate(f"model {number}" if path is None else path, model, size))
-    compared = compare_models(
-        candidates, read, reset=reset, resamples=resamples, confidence=confidence, block=block, seed=seed
-    )
+    compared = interruptible(
+        compare_models, candidates, read, reset=reset, resamples=resamples, confidence=confidence, block=block,
+        seed=seed,
+    )  # fmt: skip
     return dataclasses.replace(compared, settings={**compared.settings, "lmkit_version": lmkit.__version__})

@@ -10,6 +10,7 @@ from lmkit import arguments, storage
 from lmkit.api.models import Model, load
 from lmkit.arguments import Texts
 from lmkit.errors import OptionError
+from lmkit.threads import interruptible
 
 
 def mix(
@@ -82,9 +83,9 @@ def mix(
         for model, name in zip(loaded, names, strict=True):
             check_origins(model.language_model, name, output)
     texts = None if tune is None else arguments.corpora(tune, encoding, errors)
-    mixed, record = made(
-        [m.language_model for m in loaded], names, texts, rule, None if weights is None else list(weights), weights_by,
-        cache, dynamic, static, report or (lambda line: None),
+    mixed, record = interruptible(
+        made, [m.language_model for m in loaded], names, texts, rule, None if weights is None else list(weights),
+        weights_by, cache, dynamic, static, report or (lambda line: None),
     )  # fmt: skip
     mixed.metadata["training"] = {**record, "lmkit_version": lmkit.__version__}
     model = Model(mixed)

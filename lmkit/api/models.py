@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lmkit import arguments, registry, storage, stored
+from lmkit import registry, storage, stored
 from lmkit.api.generation import NextToken, next_tokens, sample
 from lmkit.api.scoring import perplexity
 from lmkit.api.similarity import nearest
@@ -17,6 +17,7 @@ from lmkit.errors import OptionError
 from lmkit.evaluation import Evaluation
 from lmkit.model import LanguageModel, State
 from lmkit.similarity import Neighbour
+from lmkit.threads import interruptible, usable
 from lmkit.uniforms import Uniforms
 from lmkit.vectors import TokenVectors
 
@@ -189,9 +190,10 @@ def load(path: str | os.PathLike, *, threads: int | None = None) -> Model:
     ModelError
         If it cannot be read, is damaged, or is not a model file.
     """
-    model = registry.load(storage.open_model_file(path))
-    if threads is not None and hasattr(model, "threads"):
-        model.threads = arguments.at_least(1, "threads", threads)
+    model = interruptible(registry.load, storage.open_model_file(path))
+    threads = usable(threads)
+    if hasattr(model, "threads"):
+        model.threads = threads
     return Model(model, path)
 
 

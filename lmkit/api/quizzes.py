@@ -17,6 +17,7 @@ from lmkit.quizzes.drafts import Rules
 from lmkit.quizzes.passages import Shape, Text
 from lmkit.quizzes.rounds import DECODING, Quiz, make_quiz
 from lmkit.quizzes.unseen import recorded_text
+from lmkit.threads import interruptible
 
 DEFAULT_PASSAGE = 200  # characters
 
@@ -95,8 +96,8 @@ def quiz(
     else:
         (corpus,) = arguments.corpora([text], encoding, errors)
         read = Text.read(corpus, progress=arguments.reading(progress, [corpus]))
-    made = make_quiz(
-        named, read, Rules(shape, copied, decoding), rounds=rounds, passages=passages, rng=rng,
+    made = interruptible(
+        make_quiz, named, read, Rules(shape, copied, decoding), rounds=rounds, passages=passages, rng=rng,
         progress=progress,
     )  # fmt: skip
     return dataclasses.replace(made, settings={"seed": seed, **made.settings, "lmkit_version": lmkit.__version__})
