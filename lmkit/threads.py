@@ -15,7 +15,7 @@ from typing import Any
 
 from lmkit.errors import OptionError
 
-__all__ = ["ahead", "available", "in_threads", "interruptible", "pool", "ranges", "usable"]
+__all__ = ["ahead", "available", "in_threads", "aside", "pool", "ranges", "usable"]
 
 PER_CORE = 4  # threads; more of them gain nothing and take memory
 GRACE = 0.5  # seconds that interrupted work has to leave its context managers before the caller goes on
@@ -67,14 +67,14 @@ def pool(threads: int) -> Iterator[ThreadPoolExecutor]:
     workers.shutdown()
 
 
-def interruptible(function: Callable, *arguments: Any, **named: Any) -> Any:
+def aside(function: Callable, *arguments: Any, **named: Any) -> Any:
     """Return what a function returns, called in a thread of its own while this one waits for it or for Ctrl-C.
 
     Python answers signals in its main thread only, between two instructions of its own: never while that thread is in a
     kernel or in NumPy. Of work that is interrupted, the kernel that runs goes on to its end; then the exception is
     raised in that thread, too. Outside the main thread this is a plain call.
 
-    >>> interruptible(pow, 2, 3)
+    >>> aside(pow, 2, 3)
     8
     """
     if threading.current_thread() is not threading.main_thread():

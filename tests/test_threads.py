@@ -9,7 +9,7 @@ import pytest
 
 from lmkit import threads
 from lmkit.errors import CorpusError, OptionError
-from lmkit.threads import ahead, available, in_threads, interruptible, pool, usable
+from lmkit.threads import ahead, aside, available, in_threads, pool, usable
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_ctrl_c_is_answered_while_a_kernel_runs(listening):
             ended.set()
 
     with pytest.raises(KeyboardInterrupt):
-        interruptible(work)
+        aside(work)
     assert not ended.is_set()
     answered.set()
     assert ended.wait(30)
@@ -58,14 +58,14 @@ def test_what_is_interrupted_leaves_its_context_managers_first(listening, monkey
             left.append(True)
 
     with pytest.raises(KeyboardInterrupt):
-        interruptible(work)
+        aside(work)
     assert left
 
 
 def test_results_errors_and_context_go_through():
     variable = contextvars.ContextVar("variable")
     variable.set(3)
-    assert interruptible(lambda a, *, b: (a, b, variable.get(), threading.current_thread().name), 1, b=2) == (
+    assert aside(lambda a, *, b: (a, b, variable.get(), threading.current_thread().name), 1, b=2) == (
         1, 2, 3, "lmkit-work",
     )  # fmt: skip
 
@@ -73,11 +73,11 @@ def test_results_errors_and_context_go_through():
         raise CorpusError("line 7")
 
     with pytest.raises(CorpusError, match="line 7"):
-        interruptible(fail)
+        aside(fail)
 
 
 def test_in_another_thread_it_is_a_plain_call():
-    names = in_threads(2, lambda i: interruptible(lambda: threading.current_thread().name), [(0,), (1,)])
+    names = in_threads(2, lambda i: aside(lambda: threading.current_thread().name), [(0,), (1,)])
     assert all(name.startswith("ThreadPoolExecutor") for name in names)
 
 

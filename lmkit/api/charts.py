@@ -12,7 +12,7 @@ from lmkit.api.ngrams import prune
 from lmkit.arguments import DEFAULT_VALID, Progress, Texts
 from lmkit.errors import ModelError
 from lmkit.text import TextSettings
-from lmkit.threads import interruptible
+from lmkit.threads import aside
 
 if TYPE_CHECKING:
     from lmkit.plotting.chart import Chart
@@ -134,7 +134,7 @@ def vary(
         arguments.corpora(texts, encoding, errors), valid, settings, progress, vocabulary=vocabulary,
         vocab_size=vocab_size, min_count=min_count,
     )  # fmt: skip
-    return interruptible(
+    return aside(
         study.chart, material, progress, prune=lambda model, **to: prune(Model(model), **to).language_model,
         file_size=lambda model: Model(model).file_size(),
     )  # fmt: skip

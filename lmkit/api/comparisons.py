@@ -14,7 +14,7 @@ from lmkit.comparison import Comparison
 from lmkit.comparison import compare as compare_models
 from lmkit.lockstep import Candidate
 from lmkit.model import LanguageModel
-from lmkit.threads import interruptible
+from lmkit.threads import aside
 
 
 def compare(
@@ -64,7 +64,7 @@ def compare(
         path = getattr(model, "path", None)
         size = None if path is None else os.path.getsize(path)
         candidates.append(Candidate(f"model {number}" if path is None else path, model, size))
-    compared = interruptible(
+    compared = aside(
         compare_models, candidates, read, reset=reset, resamples=resamples, confidence=confidence, block=block,
         seed=seed,
     )  # fmt: skip

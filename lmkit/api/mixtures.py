@@ -10,7 +10,7 @@ from lmkit import arguments, storage
 from lmkit.api.models import Model, load
 from lmkit.arguments import Texts
 from lmkit.errors import OptionError
-from lmkit.threads import interruptible
+from lmkit.threads import aside
 
 
 def mix(
@@ -83,7 +83,7 @@ def mix(
         for model, name in zip(loaded, names, strict=True):
             check_origins(model.language_model, name, output)
     texts = None if tune is None else arguments.corpora(tune, encoding, errors)
-    mixed, record = interruptible(
+    mixed, record = aside(
         made, [m.language_model for m in loaded], names, texts, rule, None if weights is None else list(weights),
         weights_by, cache, dynamic, static, report or (lambda line: None),
     )  # fmt: skip

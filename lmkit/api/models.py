@@ -17,7 +17,7 @@ from lmkit.errors import OptionError
 from lmkit.evaluation import Evaluation
 from lmkit.model import LanguageModel, State
 from lmkit.similarity import Neighbour
-from lmkit.threads import interruptible, usable
+from lmkit.threads import aside, usable
 from lmkit.uniforms import Uniforms
 from lmkit.vectors import TokenVectors
 
@@ -190,7 +190,7 @@ def load(path: str | os.PathLike, *, threads: int | None = None) -> Model:
     ModelError
         If it cannot be read, is damaged, or is not a model file.
     """
-    model = interruptible(registry.load, storage.open_model_file(path))
+    model = aside(registry.load, storage.open_model_file(path))
     threads = usable(threads)
     if hasattr(model, "threads"):
         model.threads = threads

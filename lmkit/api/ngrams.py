@@ -15,7 +15,7 @@ from lmkit.api.models import Model, load
 from lmkit.arguments import Progress, Texts
 from lmkit.errors import ModelError, OptionError
 from lmkit.text import TextSettings
-from lmkit.threads import interruptible, usable
+from lmkit.threads import aside, usable
 
 SPARE_HEADER = 1024  # bytes by which a header may grow where a model is pruned
 WASTE, ROUNDS = 0.02, 3  # the share of a wanted size that may be left over, and how often it is tried to be less
@@ -68,8 +68,8 @@ def count(
         raise OptionError(f"orders are {orders}; they must be from 1 to {MAX_ORDER}")
     settings = TextSettings(tokenizer=tokenizer, sentence=sentence, lowercase=lowercase, reserved=reserved)
     ids, text, _, _ = arguments.read_texts(texts, settings, **reading)
-    tables = interruptible(count_ngrams, ids, orders[-1], len(text.vocabulary), threads)
-    return {k: interruptible(_most_frequent_first, *tables[k - 1]) for k in orders}, text
+    tables = aside(count_ngrams, ids, orders[-1], len(text.vocabulary), threads)
+    return {k: aside(_most_frequent_first, *tables[k - 1]) for k in orders}, text
 
 
 def _most_frequent_first(ngrams, counts):
@@ -89,7 +89,7 @@ def arpa(model: Model | str | os.PathLike) -> Iterator[bytes]:
     """
     from lmkit.ngram.arpa import arpa_lines
 
-    return arpa_lines(interruptible(_ngram(model).language_model.unpacked))
+    return arpa_lines(aside(_ngram(model).language_model.unpacked))
 
 
 def from_arpa(
@@ -122,7 +122,7 @@ def from_arpa(
         storage.check_target(output, [path])
     (corpus,) = arguments.corpora(path, "utf-8", "keep")
     settings = TextSettings(tokenizer=tokenizer, sentence=sentence)
-    read = interruptible(read_arpa, corpus, settings, arguments.reading(progress, [corpus]), threads)
+    read = aside(read_arpa, corpus, settings, arguments.reading(progress, [corpus]), threads)
     read.metadata["training"] = {
         "arpa": {"name": corpus.title, "sha256": corpus.sha256}, "held_out": None, "options": settings.describe(),
         "lmkit_version": lmkit.__version__, "seconds": round(time.monotonic() - started, 3),
@@ -178,7 +178,7 @@ def prune(
         packed.check_bits(quantize)
     if output is not None:
         storage.check_target(output)
-    pruned = Model(interruptible(_pruned, _ngram(model).language_model, threshold, ngrams, size, cutoffs, quantize))
+    pruned = Model(aside(_pruned, _ngram(model).language_model, threshold, ngrams, size, cutoffs, quantize))
     if output is not None:
         pruned.save(output)
     return pruned

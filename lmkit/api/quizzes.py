@@ -17,7 +17,7 @@ from lmkit.quizzes.drafts import Rules
 from lmkit.quizzes.passages import Shape, Text
 from lmkit.quizzes.rounds import DECODING, Quiz, make_quiz
 from lmkit.quizzes.unseen import recorded_text
-from lmkit.threads import interruptible
+from lmkit.threads import aside
 
 DEFAULT_PASSAGE = 200  # characters
 
@@ -96,7 +96,7 @@ def quiz(
     else:
         (corpus,) = arguments.corpora([text], encoding, errors)
         read = Text.read(corpus, progress=arguments.reading(progress, [corpus]))
-    made = interruptible(
+    made = aside(
         make_quiz, named, read, Rules(shape, copied, decoding), rounds=rounds, passages=passages, rng=rng,
         progress=progress,
     )  # fmt: skip
