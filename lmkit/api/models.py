@@ -191,9 +191,8 @@ def load(path: str | os.PathLike, *, threads: int | None = None) -> Model:
         If it cannot be read, is damaged, or is not a model file.
     """
     model = aside(registry.load, storage.open_model_file(path))
-    threads = usable(threads)
-    if hasattr(model, "threads"):
-        model.threads = threads
+    if threads is not None and hasattr(model, "threads"):
+        model.threads = usable(threads)
     return Model(model, path)
 
 
