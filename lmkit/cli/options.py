@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 import re
 from collections.abc import Callable
@@ -52,10 +53,10 @@ class Command(click.Command):
 
         def parse_once(args):
             values, rest, order = parse(args)
-            single = [p for p in order if isinstance(p, click.Option) and not (p.multiple or p.is_flag)]
-            for parameter in single:
-                if single.count(parameter) > 1:
-                    raise click.UsageError(f"{parameter.opts[-1]} is given twice, and takes one value", ctx)
+            for parameter, times in collections.Counter(order).items():
+                if times > 1 and isinstance(parameter, click.Option) and not may_be_repeated(parameter):
+                    names = " or ".join([parameter.opts[-1], *parameter.secondary_opts])
+                    raise click.UsageError(f"{names} is given twice, and takes one value", ctx)
             return values, rest, order
 
         parser.parse_args = parse_once
@@ -78,6 +79,11 @@ class Command(click.Command):
         for heading, records in sections.items():
             with formatter.section(heading):
                 formatter.write_dl(records)
+
+
+def may_be_repeated(option: click.Option) -> bool:
+    """Whether all values of an option count, or it is a flag that always says the same."""
+    return option.multiple or (option.is_flag and not option.secondary_opts)
 
 
 class NumberList(click.ParamType):

@@ -47,7 +47,12 @@ def unescaped(value: str) -> str:
     """Return the text that an option stands for: escapes are those of tables, and all else is itself."""
     from lmkit.text import unescape
 
-    return unescape(value)
+    text = unescape(value)
+    try:
+        encode(text)
+    except UnicodeEncodeError as error:
+        raise click.UsageError(f"{value!r} holds \\u{ord(text[error.start]):04x}, which is no character") from None
+    return text
 
 
 def read_prompt(prompt: str | None) -> str:
