@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/sh
-.PHONY: help demo test lint bench corpora pictures clean
+.PHONY: help demo test fuzz lint bench corpora pictures clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -18,6 +18,9 @@ demo: $(BIN)/lmkit  ## install, get Shakespeare (offline: the original play), tr
 
 test: $(BIN)/lmkit  ## run the tests
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
+
+fuzz: $(BIN)/lmkit  ## ask 100,000 damaged files everything, with all indices checked: an hour on two cores (FILES, SEED)
+	$(BIN)/python tests/fuzz.py $(or $(FILES),100000) $(SEED)
 
 lint: $(BIN)/lmkit  ## check style and the order of the layers
 	$(BIN)/ruff check .

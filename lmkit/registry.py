@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import operator
+import reprlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +104,7 @@ def load(file: ModelFile) -> Stored:
         model.origin = file.origin
         return model
     raise ModelError(
-        f"{file.name} holds a model of the family {file.family!r}, which this lmkit does not know; "
+        f"{file.name} holds a model of the family {reprlib.repr(file.family)}, which this lmkit does not know; "
         "a newer lmkit may have written it"
     )
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import functools
 import hashlib
 import json
 import mmap
@@ -22,6 +23,7 @@ import os
 import stat
 import zlib
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -29,7 +31,6 @@ import numpy as np
 from lmkit.errors import ModelError, OptionError
 from lmkit.files import check_place, replacing
 from lmkit.spool import release
-from lmkit.threads import pool
 
 __all__ = [
     "FORMAT_VERSION", "ModelFile", "Origin", "check_target", "file_size", "is_model_file", "open_model_file", "reopen",
@@ -89,6 +90,10 @@ class ModelFile:
     origin : Origin
     referrers : tuple of str
         The files that led to this one, each by naming the next as a member, the first one first; without links.
+    verified : bool
+        Whether every checksum was verified: the file is small, so that reading all of it again costs little.
+    opened : dict
+        What has been opened of the files that the first one leads to, so that each is opened once: they share it.
     """
 
     def __init__(
@@ -100,11 +105,59 @@ class ModelFile:
         tensors: dict[str, np.ndarray],
         origin: Origin,
         referrers: tuple[str, ...] = (),
+        verified: bool = False,
+        opened: dict[Any, Any] | None = None,
     ):
         self.name, self.size, self.metadata, self.tensors = name, size, metadata, tensors
         self.family: str = metadata["family"]
-        self.origin, self.referrers = origin, referrers
+        self.origin, self.referrers, self.verified = origin, referrers, verified
+        self.opened = {} if opened is None else opened
         self._checksums = checksums
+
+    def part(self, number: int, entry: dict[str, Any]) -> ModelFile:
+        """Return the part that holds a member, of whose tensors the names begin with its number and a dot.
+
+        Parameters
+        ----------
+        entry : dict
+            The metadata of the member.
+        """
+        name = f"{self.name} (member {number + 1})"
+        own = self._parts.get(str(number), {})
+        origin = dataclasses.replace(self.origin, members=(*self.origin.members, number))
+        size = sum(tensor.nbytes for tensor in own.values())
+        return ModelFile(name, size, entry, {}, own, origin, self.referrers, self.verified, self.opened)
+
+    @functools.cached_property
+    def _parts(self) -> dict[str, dict[str, np.ndarray]]:
+        """The tensors by what stands before the first dot of their names."""
+        parts: dict[str, dict[str, np.ndarray]] = {}
+        for name, tensor in self.tensors.items():
+            number, _, rest = name.partition(".")
+            parts.setdefault(number, {})[rest] = tensor
+        return parts
+
+    def referred_by(self, referrers: tuple[str, ...], opened: dict[Any, Any]) -> ModelFile:
+        """Return this file as one to which others led: see the attributes of these names."""
+        return ModelFile(
+            self.name, self.size, self.metadata, self._checksums, self.tensors, self.origin, referrers, self.verified,
+            opened,
+        )  # fmt: skip
+
+    def verify_if_small(self) -> None:
+        """Verify every checksum, if that has not been done and the file is under 64 MB.
+
+        Raises
+        ------
+        ModelError
+        """
+        if self.verified or self.size >= VERIFY_BELOW:
+            return
+        for tensor in self.damaged():
+            raise ModelError(
+                f"{self.name}: tensor {tensor} is damaged (its checksum differs); get the file again or train anew"
+            )
+        self.verified = True
 
     def damaged(self) -> Iterator[str]:
         """Yield the names of the tensors whose bytes are not those that were written."""
@@ -229,14 +282,14 @@ def _write(file: Any, family: str, metadata: dict[str, Any], tensors: dict[str, 
     checksums = dict.fromkeys(ordered, NO_CHECKSUM)
     header = _header(family, metadata, ordered, checksums, NO_CHECKSUM)
     file.write(header)  # as a place holder: the checksums are known after the data
-    with pool(3) as workers:  # reading for the checksum, writing, and the disk's own work overlap
-        sums = {name: workers.submit(_checksum, tensor) for name, tensor in ordered.items()}
+    with ThreadPoolExecutor(3) as pool:  # reading for the checksum, writing, and the disk's own work overlap
+        sums = {name: pool.submit(_checksum, tensor) for name, tensor in ordered.items()}
         synced = None
         for tensor in ordered.values():
             for chunk in _chunks(tensor):
                 file.write(chunk)
                 if synced is None or synced.done():
-                    synced = workers.submit(os.fsync, file.fileno())
+                    synced = pool.submit(os.fsync, file.fileno())
         checksums = {name: future.result() for name, future in sums.items()}
         if synced:
             synced.result()
@@ -276,17 +329,10 @@ def _header(family: str, metadata: dict, tensors: dict, checksums: dict[str, str
     return len(text).to_bytes(8, "little") + text
 
 
-def open_model_file(
-    path: str | os.PathLike, *, verify_small: bool = True, referrers: tuple[str, ...] = ()
-) -> ModelFile:
+def open_model_file(path: str | os.PathLike, *, verify_small: bool = True) -> ModelFile:
     """Open a model file, checking all but the tensors' numbers; those too where the file is under 64 MB.
 
     Without `verify_small` they are left to a call of `ModelFile.damaged`. What is no regular file is not even opened.
-
-    Parameters
-    ----------
-    referrers : tuple of str
-        See `ModelFile`.
 
     Raises
     ------
@@ -326,12 +372,9 @@ def open_model_file(
         raise ModelError(f"{name}: the header is damaged (no checksums); train the model anew")
     folder, last = os.path.split(name)
     origin = Origin(os.path.join(os.path.realpath(folder), last), hashlib.sha256(header).hexdigest())
-    file = ModelFile(name, size, described, checksums, tensors, origin, referrers)
-    if verify_small and size < VERIFY_BELOW:
-        for tensor in file.damaged():
-            raise ModelError(
-                f"{name}: tensor {tensor} is damaged (its checksum differs); get the file again or train anew"
-            )
+    file = ModelFile(name, size, described, checksums, tensors, origin)
+    if verify_small:
+        file.verify_if_small()
     return file
 
 
@@ -395,7 +438,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _check_version(name: str, metadata: dict[str, str]) -> None:
     version = metadata.get("format_version", "")
     if not (version.isascii() and version.isdecimal() and len(version) < 10):
-        raise ModelError(f"{name}: the header is damaged (format version {version!r}); train the model anew")
+        raise ModelError(f"{name}: the header is damaged (format version {version[:20]!r}); train the model anew")
     if int(version) > FORMAT_VERSION:
         raise ModelError(
             f"{name}: written by lmkit {metadata.get('lmkit_version')} in format {version}; "
@@ -407,7 +450,7 @@ def _json(name: str, key: str, text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        raise ModelError(f"{name}: the header is damaged (entry {key!r}); train the model anew") from None
+        raise ModelError(f"{name}: the header is damaged (entry {key[:40]!r}); train the model anew") from None
 
 
 def _tensor(name: str, data: mmap.mmap, start: int, key: str, entry: Any) -> np.ndarray:

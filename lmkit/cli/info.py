@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import sys
 from typing import Any
@@ -52,7 +51,7 @@ def command(path, model, verify, form, output, quiet):
             if form == "text":
                 write_page(file, found, output)
             else:
-                streams.write_record(file, finite(found) if form == "json" else found, form)
+                streams.write_record(file, found, form)
         except RecursionError:
             raise ModelError(f"{model}: the metadata are nested too deep to be shown; train the model anew") from None
     damaged = found.get("damaged")
@@ -62,15 +61,6 @@ def command(path, model, verify, form, output, quiet):
     for line in of_members or ():
         terminal.say(f"Error: {line}")
     return 1 if damaged or of_members else 0
-
-
-def finite(value: Any) -> Any:
-    """Return what metadata say, with null for numbers for which JSON has no word."""
-    if isinstance(value, dict):
-        return {name: finite(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [finite(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_page(file, found: dict[str, Any], output: str) -> None:

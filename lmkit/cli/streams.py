@@ -22,35 +22,8 @@ from lmkit.files import check_place, replacing
 ESCAPED = re.compile(f"[{''.join(map(chr, ESCAPES))}]")
 
 __all__ = [
-    "BadLines", "check_output", "check_texts", "is_open_as", "json_line", "open_output", "read_prompt", "unescaped",
-    "write_blocks",
+    "check_output", "check_texts", "is_open_as", "json_line", "open_output", "read_prompt", "unescaped", "write_blocks",
 ]  # fmt: skip
-
-
-class BadLines:
-    """Told of lines of a text that cannot be read: says so on stderr, and that the command has failed in the end.
-
-    The block of a `with` statement ends the command with 1 if there were any.
-    """
-
-    def __init__(self, errors: str):
-        self.count, self.on_error = 0, self._told if errors == "report" else None
-
-    def _told(self, message: str) -> None:
-        self.count += 1
-        terminal.say(f"Error: {message}")
-
-    def __enter__(self) -> BadLines:
-        return self
-
-    def __exit__(self, kind, *_) -> None:
-        if self.count and kind is None:
-            lines = "1 line was" if self.count == 1 else f"{self.count:,} lines were"
-            terminal.say(
-                f"Error: {lines} left out; --errors keep lets invalid bytes pass, --reserved space or keep lets "
-                "reserved words pass"
-            )
-            raise click.exceptions.Exit(1)
 
 
 def check_texts(texts: tuple[str, ...]) -> list[str]:
@@ -74,12 +47,7 @@ def unescaped(value: str) -> str:
     """Return the text that an option stands for: escapes are those of tables, and all else is itself."""
     from lmkit.text import unescape
 
-    text = unescape(value)
-    try:
-        encode(text)
-    except UnicodeEncodeError as error:
-        raise click.UsageError(f"{value!r} holds \\u{ord(text[error.start]):04x}, which is no character") from None
-    return text
+    return unescape(value)
 
 
 def read_prompt(prompt: str | None) -> str:
@@ -195,9 +163,30 @@ def is_open_as(path, stream):
 
 def json_line(values: dict[str, Any]) -> bytes:
     """Return a JSON object and a line feed; what nobody can see is an escape, and so is what is not UTF-8: \\udc80 to
-    \\udcff."""
-    line = json.dumps(values, ensure_ascii=False, allow_nan=False)
+    \\udcff. Numbers that JSON cannot write are null, and the object that has them is "infinite"."""
+    try:
+        line = json.dumps(values, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        return json_line(finite_values(values))
     return (ESCAPED.sub(lambda found: json.dumps(found[0])[1:-1], line) + "\n").encode()
+
+
+def finite_values(value: Any) -> Any:
+    """Return a JSON value with null for each number that is not finite, and "infinite": true beside it.
+
+    >>> finite_values({"loss": float("inf"), "rows": [{"loss": 2.5}, [float("nan")]]})
+    {'loss': None, 'rows': [{'loss': 2.5}, [None]], 'infinite': True}
+    """
+    if isinstance(value, dict):
+        finite = {name: finite_values(each) for name, each in value.items()}
+        return {**finite, "infinite": True} if any(map(_is_infinite, value.values())) else finite
+    if isinstance(value, (list, tuple)):
+        return [finite_values(each) for each in value]
+    return None if _is_infinite(value) else value
+
+
+def _is_infinite(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def encode(text: str) -> bytes:

@@ -81,7 +81,8 @@ def losses(begin, end, nodes, leaves, children, offset, joint, loss):
             growth = p * (lower + changed - log_p)
             if unseen > NOTHING and alpha > -np.inf:
                 growth += unseen * (changed - alpha)
-            loss[x - offset] = math.expm1(-history * growth)
+            share = math.expm1(-history * growth)
+            loss[x - offset] = 0.0 if np.isnan(share) else share  # 0 times infinity: nothing is lost
 
 
 @kernel

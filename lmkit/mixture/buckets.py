@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import reprlib
 from typing import Any
 
 import numpy as np
@@ -52,10 +53,14 @@ class Buckets:
 
     def __post_init__(self):
         if self.measure not in list(MEASURES):
-            raise OptionError(f"the sizes of contexts are {self.measure!r}; expected one of {', '.join(MEASURES)}")
+            raise OptionError(
+                f"the sizes of contexts are {reprlib.repr(self.measure)}; expected one of {', '.join(MEASURES)}"
+            )
         whole = all(type(bound) is int and 0 < bound < 2**63 for bound in self.bounds)
         if not whole or len(self.bounds) >= MOST or list(self.bounds) != sorted(set(self.bounds)):
-            raise OptionError(f"bounds of buckets are {self.bounds!r}; expected ascending whole numbers above 0")
+            raise OptionError(
+                f"bounds of buckets are {reprlib.repr(self.bounds)}; expected ascending whole numbers above 0"
+            )
 
     def of(self, sizes: np.ndarray) -> np.ndarray:
         """Return the bucket of each size, from 0."""

@@ -13,7 +13,6 @@ rows at a time, so a Newton step costs no more memory than scoring does; few are
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -53,6 +52,12 @@ class Moments:
     def impossible(self) -> np.ndarray:
         """Which members rule out a token of the text."""
         return np.isneginf(self.gradient)
+
+    @property
+    def finite(self) -> bool:
+        """Whether all numbers are finite, but for the gradients of members that rule out a token."""
+        numbers = (self.log_likelihood, self.gradient[~self.impossible], self.covariance)
+        return all(np.isfinite(number).all() for number in numbers)
 
 
 Report = Callable[[int, float, np.ndarray], object]
@@ -114,12 +119,12 @@ def maximise(
         if not exponents.any():
             exponents = np.where(now.impossible, 0, 1.0)
         now = moments(exponents)
-    if not math.isfinite(now.log_likelihood):
+    if not now.finite:
         raise LmkitError("the likelihood of the text to tune on is no number: one of the models is damaged")
     report(0, now.log_likelihood, exponents)
     for iteration in range(1, ITERATIONS):
         step, gain = newton_step(exponents, now)
-        if gain < GAIN:
+        if not gain >= GAIN:  # NaN is none
             break
         for _ in range(HALVINGS):
             there = np.clip(exponents + step, 0, LARGEST)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -192,6 +193,8 @@ def check_weights(weights, members: int) -> None:
     """
     listed = isinstance(weights, (list, tuple, np.ndarray)) and len(weights) == members
     if not listed or not all(isinstance(w, (int, float)) and 0 <= w <= 1 for w in weights):
-        raise OptionError(f"weights are {weights!r}; expected {members} numbers from 0 to 1 that sum to one")
+        raise OptionError(
+            f"weights are {reprlib.repr(weights)}; expected {members} numbers from 0 to 1 that sum to one"
+        )
     if abs(math.fsum(weights) - 1) > ROUNDING:
         raise OptionError(f"weights sum to {math.fsum(weights):g}; they must sum to one")

@@ -32,6 +32,7 @@ __all__ = ["check_origins", "damage", "entries", "naming", "read", "tensors"]
 
 MOST = 1000  # models that a mixture is made of
 DEEPEST = 16  # files, each named in the one before
+MAX_NESTING = 64  # mixtures, each a member of the one before, in one file or in several
 ANEW = "put it back, or mix anew"
 
 
@@ -124,13 +125,53 @@ def read(file: ModelFile) -> list[LanguageModel]:
     ModelError
         The file does not hold whole models, or a member that it names is missing, has changed, or is damaged.
     """
-    try:
-        members = [_member(file, i, entry) for i, entry in enumerate(_listed(file))]
-    except RecursionError:
-        raise ModelError(f"{file.name}: mixtures are nested too deep; make the mixture anew") from None
-    if sum(len(member.sources()) for member in members) > MOST:
+    if not file.referrers and not file.origin.members:  # before any of them is read
+        _check_extent(file)
+    return [_member(file, i, entry) for i, entry in enumerate(_listed(file))]
+
+
+def _check_extent(file: ModelFile) -> None:
+    """Refuse a mixture of too many models, or of mixtures that are nested too deep, by what the headers say.
+
+    Raises
+    ------
+    ModelError
+    """
+    models, levels = _extent(file, 1)
+    if levels > MAX_NESTING:
+        raise ModelError(f"{file.name}: mixtures are nested too deep; make the mixture anew")
+    if models > MOST:
         raise ModelError(f"{file.name}: it is made of more than {MOST} models; make the mixture anew")
-    return members
+
+
+def _extent(file: ModelFile, level: int) -> tuple[int, int]:
+    """Return of how many models a file is made, and in how many levels; where they are too many, not of all.
+
+    A member that cannot be opened counts as one: reading it says what is wrong.
+
+    Parameters
+    ----------
+    level : int
+        The level that the file itself is on, from 1.
+    """
+    config = file.metadata.get("config")
+    listed = config.get("members") if isinstance(config, dict) else None
+    if not isinstance(listed, list) or level > MAX_NESTING:
+        return 1, 1
+    models, levels = 0, 0
+    for i, entry in enumerate(listed):
+        try:
+            found = _followed(file, i, entry)
+        except ModelError:
+            models += 1
+            continue
+        known = ("extent", os.path.realpath(found.origin.path), found.origin.members)
+        if known not in file.opened:
+            file.opened[known] = _extent(found, level + 1)
+        models, levels = models + file.opened[known][0], max(levels, file.opened[known][1])
+        if models > MOST or level + levels > MAX_NESTING:
+            break
+    return models, 1 + levels
 
 
 def damage(file: ModelFile) -> Iterator[str]:
@@ -145,7 +186,7 @@ def damage(file: ModelFile) -> Iterator[str]:
         config = file.metadata.get("config")
         for i, entry in enumerate(_listed(file) if isinstance(config, dict) and "members" in config else []):
             try:
-                found = _open(file, i, entry, verify_small=False) if _is_named(entry) else _part(file, i, entry)
+                found = _open(file, i, entry) if _is_named(entry) else _part(file, i, entry)
             except ModelError as error:
                 yield str(error)
                 continue
@@ -171,33 +212,53 @@ def _is_named(entry: Any) -> bool:
 
 
 def _member(file: ModelFile, i: int, entry: Any) -> LanguageModel:
+    found = _followed(file, i, entry, verify=True)
     if not _is_named(entry):
-        return registry.load(_part(file, i, entry))
-    found = _open(file, i, entry)
+        return registry.load(found)
+    known = ("model", os.path.realpath(found.origin.path), found.origin.members)
+    try:
+        if known not in file.opened:
+            file.opened[known] = registry.load(found)
+        return file.opened[known]
+    except ModelError as error:
+        raise ModelError(f"{file.name}: its member {error}") from None
+
+
+def _followed(file: ModelFile, i: int, entry: Any, verify: bool = False) -> ModelFile:
+    """Return the file, or the part of one, that an entry of a list of members stands for.
+
+    Parameters
+    ----------
+    verify : bool
+        Whether the checksums of small files are verified.
+
+    Raises
+    ------
+    ModelError
+    """
+    if not _is_named(entry):
+        return _part(file, i, entry)
+    found = _open(file, i, entry, verify)
     try:
         for j in entry.get("member", []):
             listed = _listed(found)
             if j >= len(listed):
                 raise ModelError(f"{found.name}: it has no member {j + 1}; {ANEW}")
-            found = _open(found, j, listed[j]) if _is_named(listed[j]) else _part(found, j, listed[j])
-        return registry.load(found)
+            found = _open(found, j, listed[j], verify) if _is_named(listed[j]) else _part(found, j, listed[j])
     except ModelError as error:
         raise ModelError(f"{file.name}: its member {error}") from None
+    return found
 
 
 def _part(file: ModelFile, i: int, entry: Any) -> ModelFile:
     """Return the part of a file that is an embedded member."""
-    name = f"{file.name} (member {i + 1})"
     if not isinstance(entry, dict) or not isinstance(entry.get("family"), str):
-        raise ModelError(f"{name}: what is said of it is damaged; make the mixture anew")
-    prefix = f"{i}."
-    own = {key[len(prefix) :]: tensor for key, tensor in file.tensors.items() if key.startswith(prefix)}
-    origin = Origin(file.origin.path, file.origin.sha256, (*file.origin.members, i))
-    return ModelFile(name, sum(t.nbytes for t in own.values()), entry, {}, own, origin, file.referrers)
+        raise ModelError(f"{file.name} (member {i + 1}): what is said of it is damaged; make the mixture anew")
+    return file.part(i, entry)
 
 
-def _open(file: ModelFile, i: int, entry: dict[str, Any], verify_small: bool = True) -> ModelFile:
-    """Open the file that an entry names.
+def _open(file: ModelFile, i: int, entry: dict[str, Any], verify: bool = False) -> ModelFile:
+    """Open the file that an entry names, once for all that name it; `verify` as in `_followed`.
 
     Raises
     ------
@@ -214,10 +275,15 @@ def _open(file: ModelFile, i: int, entry: dict[str, Any], verify_small: bool = T
         raise ModelError(f"{file.name}: more than {DEEPEST} mixtures are named, each in the one before; mix anew")
     if not os.path.exists(path):
         raise ModelError(f"{file.name}: its member {path} is not there; {ANEW}")
+    known = ("file", path)
     try:
-        found = open_model_file(path, verify_small=verify_small, referrers=referrers)
+        if known not in file.opened:
+            file.opened[known] = open_model_file(path, verify_small=False)
+        if verify:
+            file.opened[known].verify_if_small()
     except ModelError as error:
         raise ModelError(f"{file.name}: its member {error}") from None
+    found = file.opened[known].referred_by(referrers, file.opened)
     if found.origin.sha256 != entry["header_sha256"]:
         raise ModelError(f"{file.name}: its member {path} has changed since they were mixed; {ANEW}")
     return found

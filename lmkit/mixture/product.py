@@ -11,6 +11,7 @@ draws goes on with a shorter memory (`shorten`).
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any
 
 import numpy as np
@@ -138,6 +139,6 @@ def check_exponents(exponents, members: int) -> None:
     """
     listed = isinstance(exponents, (list, tuple, np.ndarray)) and len(exponents) == members
     if not listed or not all(isinstance(e, (int, float)) and 0 <= e <= LARGEST for e in exponents):
-        raise OptionError(f"exponents are {exponents!r}; expected {members} numbers from 0 to {LARGEST}")
+        raise OptionError(f"exponents are {reprlib.repr(exponents)}; expected {members} numbers from 0 to {LARGEST}")
     if not np.float32(exponents).any():
         raise OptionError("all exponents are 0: then no model has a say; give one a larger number")

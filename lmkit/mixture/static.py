@@ -158,7 +158,7 @@ def _members(model: LanguageModel, weight: float, ids: np.ndarray, log_shares: n
                 yield from _members(member, weight * w, mapping.ids[ids], log_shares + mapping.log_shares[ids])
     else:
         plain = model.unpacked()
-        plain.trie.check("a member of the mixture")
+        plain.trie.check(model.name)
         yield Member(plain, weight, ids, log_shares)
 
 

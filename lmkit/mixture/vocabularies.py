@@ -112,7 +112,7 @@ def union(layers: list[TextLayer], names: list[str]) -> TextLayer:
         if first.settings.tokenizer not in ("byte", "char") and not same:
             other = min(set(layer.vocabulary.tokens()) ^ set(vocabulary.tokens()))
             raise OptionError(
-                f"{name} and {names[0]} know different words, such as {other!r}, so that a mixture would be no "
+                f"{name} and {names[0]} know different words, such as {other[:40]!r}, so that a mixture would be no "
                 f"distribution; train the second with --vocab {names[0]}"
             )
         if len(lacking):

@@ -29,7 +29,7 @@ from lmkit.ngram.options import MAX_ORDER
 from lmkit.ngram.trie import INTERNAL_COLUMNS, LEAF_COLUMNS, MOST
 from lmkit.text import Corpus, TextLayer, TextSettings, Vocabulary, escape, unescape
 from lmkit.text.table import TokenTable
-from lmkit.threads import usable
+from lmkit.threads import available
 
 __all__ = ["arpa_lines", "read_arpa"]
 
@@ -56,7 +56,7 @@ def arpa_lines(model: NGramModel) -> Iterator[bytes]:
             "shorter ones; train with --back-off"
         )
     trie = model.trie
-    trie.check("the model")
+    trie.check(model.name)
     firsts = np.cumsum([0, *trie.sizes])
     plain = model.text.settings.tokenizer == "whitespace"
     names = model.text.vocabulary if plain else Vocabulary.from_tokens(map(escape, model.text.vocabulary.tokens()[3:]))
@@ -125,7 +125,7 @@ def read_arpa(
     CorpusError
         It cannot be read.
     """
-    threads = usable(threads)
+    threads = threads or available()
     reader = _Reader(corpus, progress)
     counts = _header(reader)
     check_memory(counts, reader.name)

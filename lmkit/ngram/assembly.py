@@ -203,5 +203,6 @@ class Structure:
         unigrams = np.exp(self.records(1).view(np.float32)[:, LOG_P].astype(np.float64))
         unigrams[BOS] = 0
         sizes = (1, *(int(b - a) for a, b in itertools.pairwise(firsts[1:])))
-        trie = Trie(nodes, self.leaves, alias_table(unigrams / unigrams.sum()), np.zeros(0, np.uint32), sizes)
+        alias = alias_table(unigrams / (unigrams.sum() or 1))  # 0 where no word has a probability
+        trie = Trie(nodes, self.leaves, alias, np.zeros(0, np.uint32), sizes)
         return trie, np.concatenate(blanks).astype(np.uint32)

@@ -49,5 +49,5 @@ def context_vectors(
 
 
 def _probabilities(log_p: np.ndarray) -> np.ndarray:
-    """Return p, also of a damaged file's numbers: at most one, and zero for what is no number."""
-    return np.exp(np.clip(np.nan_to_num(log_p.astype(np.float64), nan=-np.inf), -np.inf, 0))
+    """Return p, at most one: rounded logarithms may exceed 0."""
+    return np.exp(np.minimum(log_p.astype(np.float64), 0))

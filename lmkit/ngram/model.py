@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
@@ -17,10 +17,10 @@ from lmkit.ngram.count_files import Counts, levels_of
 from lmkit.ngram.counts import NOTHING, link_levels
 from lmkit.ngram.estimators import ESTIMATORS
 from lmkit.ngram.external import bytes_in_memory, estimate_on_disk
-from lmkit.ngram.options import SMOOTHINGS, NGramOptions
+from lmkit.ngram.options import MAX_ORDER, SMOOTHINGS, NGramOptions
 from lmkit.ngram.pieces import check_streams, match_in_parts, rows_in_parts, score_in_pieces
 from lmkit.ngram.smoothing import estimate
-from lmkit.ngram.trie import BACKOFF, BEGIN, LOG_P, MASS, SUFFIX, WORD, Trie, read_only
+from lmkit.ngram.trie import BACKOFF, BEGIN, LARGEST_LOG, LOG_P, MASS, SUFFIX, WORD, Trie, check_logarithms, read_only
 from lmkit.stored import Stored
 from lmkit.text import TextLayer, Vocabulary
 from lmkit.threads import available, in_threads
@@ -99,15 +99,14 @@ class NGramModel(Stored):
     def begin(self, n: int = 1) -> np.ndarray:
         return np.full(n, self._begin, np.uint32)
 
-    def begin_after(self, ids: Sequence[int], n: int = 1) -> np.ndarray:
-        return self._advanced(np.zeros(n, np.uint32), ids, n)
-
     def log_probs(self, state: np.ndarray) -> np.ndarray:
         rows = np.empty((len(state), self.vocabulary_size), np.float32)
         shared = (self.trie.nodes, self.trie.leaves, self.order, self.uniform, self._unigrams)
         rows_in_parts(ngram_query.log_prob_rows, shared, state, rows, self.threads)
+        check_logarithms(rows, self.name)
         if self._scores:  # are no distribution until they are divided by their sum
-            rows -= np.log(np.exp(rows, dtype=np.float64).sum(axis=1, keepdims=True))
+            totals = np.exp(rows, dtype=np.float64).sum(axis=1, keepdims=True)
+            rows -= np.log(np.where(totals > 0, totals, 1))
         return rows
 
     def advance(self, state: np.ndarray, ids: np.ndarray) -> np.ndarray:
@@ -128,7 +127,9 @@ class NGramModel(Stored):
 
     def score(self, state: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         shared = (self.trie.nodes, self.trie.leaves, self.order, self.vocabulary_size, self._begin, self.uniform)
-        return score_in_pieces(ngram_query.score_pieces, shared, self.order, state, ids, self.threads)
+        log_p, after = score_in_pieces(ngram_query.score_pieces, shared, self.order, state, ids, self.threads)
+        check_logarithms(log_p, self.name)
+        return log_p, after
 
     def states(self, state: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the state before each token of a text, uint32 (n, T), and that after the last."""
@@ -255,8 +256,8 @@ class NGramModel(Stored):
             children = trie.nodes[low : min(high, trie.internal)]
         else:
             children = trie.leaves[low - trie.internal : max(high - trie.internal, 0)]
-        gamma = float(np.exp(trie.nodes[c, BACKOFF : BACKOFF + 1].view(np.float32).astype(np.float64))[0])
-        spoken = min(max((1 - gamma) * 2.0**32, 0.0), 2.0**32 - 1)
+        weight = float(trie.nodes[c, BACKOFF : BACKOFF + 1].view(np.float32)[0])
+        spoken = min(max((1 - math.exp(min(weight, LARGEST_LOG))) * 2.0**32, 0.0), 2.0**32 - 1)
         words = children[:, WORD]
         return words[(words < self.vocabulary_size) & (abs(children[-1:, MASS].astype(float) - spoken) > 1)]
 
@@ -275,12 +276,11 @@ class NGramModel(Stored):
         ngram_query.count_rows(self.trie.nodes, self.trie.leaves, self.trie.counts, read_only(state), rows)
         return rows
 
-    def orders(self, ids: np.ndarray, after: Sequence[int] | None = None) -> np.ndarray:
+    def orders(self, ids: np.ndarray) -> np.ndarray:
         trie, found = self.trie, np.empty(len(ids), np.int64)
-        begin = self._begin if after is None else int(self.begin_after(after)[0])
         blank = np.zeros(sum(trie.sizes) if len(self.blanks) else 0, np.uint8)
         blank[self.blanks] = 1
-        shared = (trie.nodes, trie.leaves, self.order, self.vocabulary_size, begin, blank)
+        shared = (trie.nodes, trie.leaves, self.order, self.vocabulary_size, self._begin, blank)
         match_in_parts(ngram_query.matches, shared, ids, found, self.threads)
         return np.searchsorted(np.cumsum(trie.sizes), found, side="right")
 
@@ -288,11 +288,12 @@ class NGramModel(Stored):
         """See `lmkit.ngram.contexts`; a damaged model raises ModelError."""
         if self.order == 1:
             return None
-        first, second, log_p = self.trie.bigrams()
+        first, second, log_p = self.trie.bigrams(self.name)
+        check_logarithms(self._unigrams, self.name)
         _, _, begin, end = self.trie.firsts[:4]
         seen = np.ones(end - begin, bool)
         seen[self.blanks[(self.blanks >= begin) & (self.blanks < end)] - begin] = False
-        return context_vectors((first[seen], second[seen], log_p[seen]), self.trie.level(1).view(np.float32)[:, LOG_P])
+        return context_vectors((first[seen], second[seen], log_p[seen]), self._unigrams)
 
     def unpacked(self) -> NGramModel:
         """Return this model: only packed ones (`lmkit.ngram.packed`) have to be unpacked."""
@@ -321,6 +322,8 @@ class NGramModel(Stored):
         blanks = file.tensors.get("ngram.blanks", NOBODY)
         if blanks.dtype != np.uint32 or blanks.ndim != 1 or (len(blanks) and blanks.max() >= sum(trie.sizes)):
             raise ModelError(f"{file.name}: tensor ngram.blanks is damaged; train or convert the model anew")
+        if file.verified:
+            trie.check_numbers(file.name)
         return cls(text, trie, options, file.metadata, blanks)
 
 
@@ -341,6 +344,10 @@ def read_settings(file) -> tuple[TextLayer, dict, list]:
     sizes = options.pop("ngrams", None)
     if not isinstance(sizes, list) or options.get("smoothing") not in (*SMOOTHINGS, ARPA, MIXTURE):
         raise ModelError(f"{file.name}: its settings are not those of an n-gram model; train it anew")
+    if len(sizes) > MAX_ORDER + 1:
+        raise ModelError(
+            f"{file.name}: it says that it has n-grams of {len(sizes) - 1} words; lmkit knows up to {MAX_ORDER}"
+        )
     return text, options, sizes
 
 

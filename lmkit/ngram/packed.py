@@ -23,7 +23,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -40,7 +39,7 @@ from lmkit.ngram.options import MAX_ORDER
 from lmkit.ngram.pieces import check_streams, match_in_parts, rows_in_parts, score_in_pieces
 from lmkit.ngram.pruning import check_backs_off
 from lmkit.ngram.quantization import codebook, encode
-from lmkit.ngram.trie import BACKOFF, BEGIN, LOG_P, WORD, read_only
+from lmkit.ngram.trie import BACKOFF, BEGIN, LOG_P, WORD, check_logarithms, read_only, words_climb
 from lmkit.stored import Stored
 from lmkit.text import TextLayer
 from lmkit.threads import available, in_threads
@@ -149,7 +148,8 @@ class PackedTrie:
         Raises
         ------
         ModelError
-            A tensor is missing or has another shape or type than `sizes` and `codes` call for.
+            A tensor is missing or has another shape or type than `sizes` and `codes` call for; a codebook or a unigram
+            holds what is not a logarithm (these few numbers are all that there are).
         """
         numbers = [*sizes, *itertools.chain.from_iterable(codes)] if _is_table(codes, len(sizes) - 2) else [None]
         sound = all(type(n) is int and 0 <= n < LIMIT for n in numbers) and sizes[:2] == [1, vocabulary_size]
@@ -166,7 +166,24 @@ class PackedTrie:
                     f"{np.dtype(SHAPES[key])}{list(shape)}; pack the model anew"
                 )
         arrays = [read_only(tensors.get(key, np.zeros(0, dtype))) for key, dtype in SHAPES.items()]
-        return cls(*arrays, tuple(sizes), codes, read_only(layout))
+        trie = cls(*arrays, tuple(sizes), codes, read_only(layout))
+        trie.check_numbers(name)
+        return trie
+
+    def check_numbers(self, name: str) -> None:
+        """Check that all probabilities and back-off weights are logarithms of such.
+
+        Raises
+        ------
+        ModelError
+        """
+        unigrams = self.words.view(np.float32)[:-1]
+        check_logarithms(unigrams[:, 0], name)
+        check_logarithms(unigrams[:, 1], name)
+        ends = np.cumsum([n for pair in self.codes for n in pair])
+        for i, book in enumerate(np.split(self.values, ends)):
+            blanks = i % 2 == 0 and len(book) > 1 and np.isnan(book[0])
+            check_logarithms(book[1:] if blanks else book, name)
 
 
 def _is_table(codes: object, rows: int) -> bool:
@@ -215,12 +232,10 @@ class PackedModel(Stored):
             state[:, 0] = 1 + BOS
         return state
 
-    def begin_after(self, ids: Sequence[int], n: int = 1) -> np.ndarray:
-        return self._advanced(np.zeros((n, max(self.order - 1, 1)), np.uint32), ids, n)
-
     def log_probs(self, state: np.ndarray) -> np.ndarray:
         rows = np.empty((len(state), self.vocabulary_size), np.float32)
         rows_in_parts(queries.log_prob_rows, self._numbers, state, rows, self.threads)
+        check_logarithms(rows, self.name)
         return rows
 
     def advance(self, state: np.ndarray, ids: np.ndarray) -> np.ndarray:
@@ -231,7 +246,9 @@ class PackedModel(Stored):
         return after
 
     def score(self, state: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return score_in_pieces(queries.score_pieces, self._numbers, self.order, state, ids, self.threads)
+        log_p, after = score_in_pieces(queries.score_pieces, self._numbers, self.order, state, ids, self.threads)
+        check_logarithms(log_p, self.name)
+        return log_p, after
 
     def states(self, state: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the state before each token of a text, uint32 (n, T, max(order - 1, 1)), and that after the last."""
@@ -310,10 +327,9 @@ class PackedModel(Stored):
         shorter[np.arange(len(state)), longest] = 0
         return shorter
 
-    def orders(self, ids: np.ndarray, after: Sequence[int] | None = None) -> np.ndarray:
+    def orders(self, ids: np.ndarray) -> np.ndarray:
         found = np.empty(len(ids), np.int64)
-        begin = read_only(self.begin() if after is None else self.begin_after(after))
-        match_in_parts(queries.matches, (*self._numbers, begin), ids, found, self.threads)
+        match_in_parts(queries.matches, self._numbers, ids, found, self.threads)
         return found
 
     def token_vectors(self) -> tuple[SparseVectors, SparseVectors] | None:
@@ -326,7 +342,7 @@ class PackedModel(Stored):
         bits.unpack_records(*self._numbers[:2], trie.values, trie.layout, 2, second, log_p, nothing)
         children = np.diff(trie.words[:, 2].astype(np.int64))
         if trie.words[0, 2] or (children < 0).any() or children.sum() != size or (second >= trie.sizes[1]).any():
-            raise ModelError("the bigrams of the model are damaged; pack it anew")
+            raise ModelError(f"{self.name}: the bigrams of the model are damaged; pack it anew")
         first, seen = np.repeat(np.arange(trie.sizes[1]), children), ~np.isnan(log_p)
         return context_vectors((first[seen], second[seen], log_p[seen]), trie.words.view(np.float32)[:-1, 0])
 
@@ -369,8 +385,9 @@ class PackedModel(Stored):
             bits.unpack_records(*self._numbers[:2], self.trie.values, self.trie.layout, k, found, log_p, backoffs)
             blank = np.isnan(log_p)
             sound = (ends[-1] if len(ends) else 0) == size and (np.diff(ends) >= 0).all()
-            if not sound or (found >= self.trie.sizes[1]).any() or (k == 1 and blank.any()):
-                raise ModelError("the n-grams of the model are damaged; pack it anew")
+            sound = sound and bool((found < self.trie.sizes[1]).all()) and words_climb(found, ends[:-1])
+            if not sound:
+                raise ModelError(f"{self.name}: the n-grams of the model are damaged; pack it anew")
             above = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))
             grams = np.concatenate([grams[above], found[:, None]], axis=1)
             log_p[blank] = 0
@@ -405,7 +422,7 @@ def pack(model: NGramModel, quantize: int) -> PackedModel:
     check_bits(quantize)
     check_backs_off(model, "quantization")
     trie = model.trie
-    trie.check("the model")
+    trie.check(model.name)
     if any(a + b >= LIMIT for a, b in itertools.pairwise(trie.sizes)):
         raise OptionError(
             f"the model has more than {LIMIT} n-grams of one order and the next, too many to pack; prune it"

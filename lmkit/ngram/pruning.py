@@ -97,7 +97,7 @@ def _check(model):
     check_backs_off(model)
     if model.order == 1:
         raise OptionError("the model has single words only: there is nothing to prune")
-    model.trie.check("the model")
+    model.trie.check(model.name)
 
 
 def _worth(model: NGramModel) -> list[np.ndarray]:

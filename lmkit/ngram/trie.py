@@ -30,13 +30,15 @@ from lmkit.errors import ModelError
 from lmkit.threads import ranges
 
 __all__ = [
-    "BACKOFF", "BEGIN", "COUNT", "INTERNAL_COLUMNS", "LEAF_COLUMNS", "LOG_P", "MASS", "MOST", "SUFFIX", "WORD", "Trie",
+    "BACKOFF", "BEGIN", "COUNT", "INTERNAL_COLUMNS", "LARGEST_LOG", "LEAF_COLUMNS", "LOG_P", "MASS", "MOST", "SUFFIX",
+    "WORD", "Trie", "check_logarithms", "words_climb",
 ]  # fmt: skip
 
 WORD, SUFFIX, LOG_P, MASS, BEGIN, BACKOFF = range(6)
 COUNT = LOG_P  # until the probabilities are known, their column holds the counts
 LEAF_COLUMNS, INTERNAL_COLUMNS = 4, 6
 MOST = 2**32 - 64  # n-grams: a node's number is a uint32
+LARGEST_LOG = 64.0  # natural; a model that sums badly may exceed 0 a little, and e**64 is still a float32
 
 
 def read_only(array: np.ndarray) -> np.ndarray:
@@ -44,6 +46,47 @@ def read_only(array: np.ndarray) -> np.ndarray:
     view = np.ascontiguousarray(array).view()
     view.flags.writeable = False
     return view
+
+
+def words_climb(words: np.ndarray, begins: np.ndarray) -> bool:
+    """Return whether the words of the children of each context climb.
+
+    Parameters
+    ----------
+    words : ndarray, shape (m,)
+        Of all n-grams of one length.
+    begins : ndarray of integers, not decreasing, at most m
+        Where the children of each context begin among them.
+
+    >>> words_climb(np.array([3, 5, 4, 6]), np.array([0, 2, 4])), words_climb(np.array([3, 5, 5, 6]), np.array([0, 4]))
+    (True, False)
+    """
+    first = np.zeros(len(words) + 1, bool)
+    first[begins] = True
+    return bool((first[1:-1] | (words[1:] > words[:-1])).all())
+
+
+def check_logarithms(values: np.ndarray, name: str) -> None:
+    """Check that values can be logarithms of probabilities or of back-off weights; -inf stands for 0.
+
+    Parameters
+    ----------
+    values : ndarray of float32
+    name : str
+        Of the model, for messages.
+
+    Raises
+    ------
+    ModelError
+        One of them is NaN or above `LARGEST_LOG`.
+    """
+    with np.errstate(invalid="ignore"):  # a signalling NaN is as wrong as any other
+        largest = values.max(initial=-np.inf)
+    if not largest <= LARGEST_LOG:
+        raise ModelError(
+            f"{name}: the n-grams of the model are damaged: {largest:g} is not the logarithm of a probability or of a "
+            "back-off weight; get the file again or train the model anew"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,24 +139,38 @@ class Trie:
         return ranges(int(self.firsts[k]), int(self.firsts[k + 1]), parts)
 
     def check(self, name: str) -> None:
-        """See that all links lead where they should: queries clamp what they read, walks over the whole trie trust it.
+        """Check all links and numbers: queries clamp what they read, walks over the whole trie trust it.
 
         Raises
         ------
         ModelError
-            A word, a link or a range of children of a damaged file leads elsewhere.
+            A word, a link or a range of children of a damaged file leads elsewhere, the children of a context are out
+            of order, or a number is not a logarithm.
         """
         firsts = self.firsts
         begins = self.nodes[:, BEGIN]
         sound = bool((begins[1:] >= begins[:-1]).all()) and begins[-1] == firsts[-1]
         for k in range(1, self.order + 1):
-            records = self.level(k)
+            words, suffixes = self.level(k)[:, WORD], self.level(k)[:, SUFFIX]
             sound = sound and begins[firsts[k - 1]] == firsts[k]
-            sound = sound and bool((records[:, WORD] < self.sizes[1]).all() and (records[:, SUFFIX] < firsts[k]).all())
+            sound = sound and bool((words < self.sizes[1]).all() and (suffixes < firsts[k]).all())
+            sound = sound and words_climb(words, begins[firsts[k - 1] : firsts[k]] - firsts[k])
         if not sound:
             raise ModelError(f"{name}: the n-grams of the model are damaged; train or convert it anew")
+        self.check_numbers(name)
 
-    def bigrams(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def check_numbers(self, name: str) -> None:
+        """Check that all probabilities and back-off weights are logarithms of such.
+
+        Raises
+        ------
+        ModelError
+        """
+        floats = self.nodes.view(np.float32)[1:-1]  # the root and the last row are no n-grams
+        for values in (floats[:, LOG_P], floats[:, BACKOFF], self.leaves.view(np.float32)[:, LOG_P]):
+            check_logarithms(values, name)
+
+    def bigrams(self, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the first and second words of all bigrams, int64, and log p(second | first).
 
         Raises
@@ -125,7 +182,8 @@ class Trie:
         children = np.diff(self.nodes[1 : firsts[2] + 1, BEGIN].astype(np.int64))
         sound = (children >= 0).all() and children.sum() == len(records) and self.nodes[1, BEGIN] == firsts[2]
         if not sound or (records[:, WORD] >= self.sizes[1]).any():
-            raise ModelError("the bigrams of the model are damaged; train or convert it anew")
+            raise ModelError(f"{name}: the bigrams of the model are damaged; train or convert it anew")
+        check_logarithms(records.view(np.float32)[:, LOG_P], name)
         first = np.repeat(np.arange(self.sizes[1]), children)
         return first, records[:, WORD].astype(np.int64), records.view(np.float32)[:, LOG_P]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import reprlib
 from typing import Any
 
 from lmkit.errors import OptionError
@@ -88,4 +89,4 @@ class TextSettings:
 def _check(name: str, value: Any, choices: tuple) -> None:
     if not isinstance(value, (str, bool)) or value not in choices:
         expected = ", ".join(str(choice).lower() for choice in choices)
-        raise OptionError(f"{name} is {value!r}; expected one of: {expected}")
+        raise OptionError(f"{name} is {reprlib.repr(value)}; expected one of: {expected}")

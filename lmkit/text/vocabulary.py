@@ -195,7 +195,7 @@ class Vocabulary:
         """The hash table of the tokens, made when the first one is looked up."""
         table = TokenTable(self.pool, self.offsets)
         if table.duplicate >= 0:
-            raise ModelError(f"damaged vocabulary: the token {self.token(table.duplicate)!r} is there twice")
+            raise ModelError(f"damaged vocabulary: the token {self.token(table.duplicate)[:40]!r} is there twice")
         return table
 
 

@@ -76,7 +76,7 @@ def found_again(model, vectors) -> float:
 def mutual_information(model) -> list[SparseVectors]:
     """Return vectors of positive pointwise mutual information of the bigrams of a plain n-gram model."""
     trie = model.language_model.trie
-    first, second, log_p = trie.bigrams()
+    first, second, log_p = trie.bigrams("the model")
     values = np.maximum(log_p - trie.level(1).view(np.float32)[second, 2], 0).astype(np.float64)
     return [SparseVectors(second, first, values, trie.sizes[1]), SparseVectors(first, second, values, trie.sizes[1])]
 

@@ -246,11 +246,8 @@ def test_what_adapts_comes_back_from_its_file(tmp_path, cache, dynamic):
 
 
 def damaged(changes):
-    class File:
-        name, metadata, tensors = "m.lmkit", {"config": changes}, {}
-        origin, referrers = storage.Origin("/m.lmkit", "0" * 64), ()
-
-    return File
+    metadata = {"family": "linear", "config": changes}
+    return storage.ModelFile("m.lmkit", 0, metadata, {}, {}, storage.Origin("/m.lmkit", "0" * 64))
 
 
 @pytest.mark.parametrize(

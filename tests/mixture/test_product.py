@@ -294,6 +294,17 @@ def test_a_member_that_rules_out_a_token_of_the_text_has_no_say():
         lmkit.mix([sure, other], rule="log-linear", tune=text)
 
 
+@pytest.mark.parametrize("name", ["log_likelihood", "gradient", "covariance"])
+def test_moments_that_are_no_numbers_are_told(name):
+    whole = {"log_likelihood": -1.0, "gradient": np.ones(2), "covariance": np.eye(2)}
+    broken = Moments(**{**whole, name: whole[name] * np.nan})
+    with pytest.raises(LmkitError, match="one of the models is damaged"):
+        maximise(lambda exponents: broken, np.ones(2))
+    steps = iter([Moments(**whole), Moments(**{**whole, "log_likelihood": 0.0, "covariance": np.eye(2) * np.nan})])
+    exponents, _ = maximise(lambda exponents: next(steps), np.ones(2))
+    assert np.isfinite(exponents).all()
+
+
 def test_a_damaged_model_is_told():
     damaged = recurrent("elman", 1, "abcdef")
     damaged.flat[:] = np.nan

@@ -311,6 +311,49 @@ def test_small_files_that_stand_for_many_models(folder, monkeypatch):
     assert lmkit.info(folder / "level 3", verify=True)["damaged_members"] == []
 
 
+def count_openings(monkeypatch):
+    opened, usual = [], members.open_model_file
+
+    def counted(path, **options):
+        opened.append(os.path.basename(path))
+        return usual(path, **options)
+
+    monkeypatch.setattr(members, "open_model_file", counted)
+    return opened
+
+
+def many(folder, name, entry, output):
+    """Let a mixture name one file a thousand times."""
+    shutil.copy(folder / name, folder / output)
+    file = storage.open_model_file(folder / output)
+    config = {**file.metadata["config"], "members": [entry] * 1000, "weights": [0.001] * 1000}
+    storage.save(folder / output, file.family, {**file.metadata, "config": config}, dict(file.tensors))
+
+
+def test_one_file_that_is_named_a_thousand_times_is_opened_once(folder, monkeypatch):
+    mixed(folder, "a", "a", output="two")
+    many(folder, "two", named(folder / "two")[0], "many")
+    opened = count_openings(monkeypatch)
+    mixture = lmkit.load(folder / "many").language_model
+    assert opened == ["a"] and len(mixture.members) == 1000
+    assert len({id(member) for member in mixture.members}) == 1
+    same(lmkit.load(folder / "a"), lmkit.api.Model(mixture.members[0]))
+
+
+def test_members_are_counted_before_they_are_read(folder, monkeypatch):
+    """A thousand mixtures of a thousand models each, all in a few kilobytes."""
+    mixed(folder, "a", "a", output="two")
+    many(folder, "two", named(folder / "two")[0], "many")
+    entry = {"family": "linear", "path": "many"}
+    entry["header_sha256"] = storage.open_model_file(folder / "many").origin.sha256
+    many(folder, "two", entry, "many times many")
+    opened = count_openings(monkeypatch)
+    monkeypatch.setattr("lmkit.ngram.packed.read_ngrams", lambda file: pytest.fail("a member was read"))
+    with pytest.raises(ModelError, match="many times many: it is made of more than 1000 models"):
+        lmkit.load(folder / "many times many")
+    assert opened == ["many", "a"]
+
+
 WRONG = {
     "no path": {"path": 3},
     "an empty path": {"path": ""},

@@ -1,36 +1,28 @@
-"""Ask damaged packed models everything, as `damaged_models.py` does plain ones: in a process of its own.
+"""Ask damaged packed models everything, as `damaged_models.py` does plain ones: see `tests/fuzzing.py`.
 
-    python tests/ngram/damaged_packed_models.py ROUNDS [SEED [SECONDS]]
-
-With NUMBA_BOUNDSCHECK=1 (and a NUMBA_CACHE_DIR of its own) every index of every kernel is checked, too.
+python tests/ngram/damaged_packed_models.py ROUNDS [SEED]
 """
 
 from __future__ import annotations
 
-import contextlib
-import faulthandler
-import json
 import pathlib
 import sys
 import tempfile
-import warnings
 
 import numpy as np
 
 sys.path[:0] = [str(pathlib.Path(__file__).parent.parent), str(pathlib.Path(__file__).parent.parent.parent)]
 
-from ngram.damaged_models import SOME, write_raw  # noqa: E402
+import fuzzing  # noqa: E402
+from ngram.damaged_models import SOME, TEXT, ask  # noqa: E402
 from ngram.reference_ngram import a_text, model_of  # noqa: E402
 
-import lmkit  # noqa: E402
 from lmkit import api, storage  # noqa: E402
 from lmkit.api import Model  # noqa: E402
-from lmkit.errors import LmkitError  # noqa: E402
-from lmkit.uniforms import Uniforms  # noqa: E402
 
 SIZE = 300  # words: some have more children than a block
 MODELS = [({"order": 1}, 8), ({"order": 2}, 3), ({"order": 4}, 6), ({"order": 5, "cutoffs": (0, 0, 10**6)}, 16)]
-NAMES = ["ngram.words", "ngram.packed", "ngram.begins", "ngram.samples", "ngram.codebooks"]
+TENSORS = ["ngram.words", "ngram.packed", "ngram.begins", "ngram.samples"] * 3 + ["ngram.codebooks"]
 
 
 def spoil(table, rng):
@@ -50,74 +42,101 @@ def spoil(table, rng):
         flat[rng.integers(0, len(flat), 20)] ^= rng.integers(0, 256, 20).astype(np.uint8)
 
 
-def ask(path, rng):
-    """Open the file without checksums and do all that can be done with a model; only errors on purpose may come."""
-    try:
-        model = Model(lmkit.registry.load(storage.open_model_file(path, verify_small=False)))
-    except LmkitError:
-        return "refused"
-    size, width = model.vocabulary_size, model.begin().shape[1]
-    state = np.concatenate([model.begin(2), rng.integers(0, 400, (10, width)), rng.choice(SOME, (10, width))])
-    state = state.astype(np.uint32)
-    n = len(state)
-    assert model.log_probs(state).shape == (n, size)
-    ids = rng.integers(-3, size + 3, (n, 40)).astype(np.int32)
-    ids[0, :4] = [2**31 - 1, -(2**31), size, -1]
-    sizes = model.language_model.context_sizes(state)
-    assert sizes.shape == (n,) and sizes.min() >= 0
-    assert model.advance(state, ids[:, 0]).shape == state.shape
-    for threads in (1, 2):
-        model.language_model.threads = threads
-        log_p, after = model.score(state, ids)
-        assert model.rows(state, ids[:, :9])[0].shape == (n, 9, size)
-        assert log_p.shape == ids.shape and after.shape == state.shape
-    model.score(state[:1], np.resize(ids, (1, 3000)))
-    assert model.orders(ids[0]).max() <= model.language_model.order
-    for banned in ([], [0], list(range(4, size)), list(range(size))):
-        dice = Uniforms.from_generator(rng, n)
-        with contextlib.suppress(LmkitError):
-            drawn, _ = model.draw(state, 8, dice, np.array(banned, np.int32))
-            assert drawn.min() >= 0 and drawn.max() < size and not np.isin(drawn, [1, *banned]).any()
-    for call in (
-        lambda: model.next("w3 w4", top=3),
-        lambda: model.nearest("w3", top=3),
-        lambda: model.perplexity([("text", b"w3 w4\nw7\n")]),
-        lambda: model.sample(n=20, seed=1, prompt="w3"),
-        lambda: list(api.arpa(model)),
-        lambda: api.prune(model, ngrams=2 * SIZE, quantize=4),
-    ):
-        with contextlib.suppress(LmkitError):
-            call()
-    return "answered"
+def children_of(change):
+    """Return what changes where the children of words begin."""
+
+    def craft(tensors, codes):
+        tensors["ngram.words"][:, 2] = change(tensors["ngram.words"][:, 2].astype(np.int64))
+
+    return craft
 
 
-def main(rounds, seed):
-    storage.VERIFY_BELOW = 0
-    warnings.simplefilter("ignore", RuntimeWarning)  # numbers that are none may be told of, if nothing worse happens
+def number_in_books(number, first=0):
+    """Return what puts a number into all codebooks, from their first code on or from a later one."""
+
+    def craft(tensors, codes):
+        at = 0
+        for size in (size for pair in codes for size in pair):
+            tensors["ngram.codebooks"][at + first : at + size] = number
+            at += size
+
+    return craft
+
+
+def same_words(tensors, codes):
+    """Let all n-grams have the same words and numbers."""
+    tensors["ngram.packed"][:] = 0
+
+
+def one_has_all(tensors, codes):
+    """Let the first n-gram of each order have all children: the zeros come first, then the ones."""
+    size = 64 * len(tensors["ngram.begins"])
+    flags = np.unpackbits(tensors["ngram.begins"].view(np.uint8), bitorder="little")
+    flags[:] = np.arange(size) >= size - int(flags.sum())
+    tensors["ngram.begins"][:] = np.packbits(flags, bitorder="little").view(np.uint64)
+
+
+CRAFTED = {
+    "more children than there are": children_of(lambda begins: begins * 2),
+    "all are children of the first word": children_of(lambda begins: begins[-1] * (np.arange(len(begins)) > 0)),
+    "all are children of the last word": children_of(lambda begins: begins[-1] * (np.arange(len(begins))[::-1] == 0)),
+    "no children": children_of(lambda begins: 0 * begins),
+    "children that begin late": children_of(lambda begins: np.minimum(begins + 5, begins[-1])),
+    "children without end": children_of(lambda begins: 0 * begins + 2**32 - 1),
+    "all are children of the first n-gram": one_has_all,
+    "the same words": same_words,
+    "probabilities that are none": number_in_books(np.nan),
+    "all but blanks are none": number_in_books(np.nan, 1),
+    "infinite numbers": number_in_books(np.inf),
+    "huge numbers": number_in_books(1000.0),
+    "large numbers": number_in_books(60.0),
+    "no probability": number_in_books(-np.inf),
+}
+
+
+def states(model, rng):
+    """Return states of some streams: the first, any, and wrong ones."""
+    width = model.begin().shape[1]
+    some = [model.begin(2), rng.integers(0, 400, (10, width)), rng.choice(SOME, (10, width))]
+    return np.concatenate(some).astype(np.uint32)
+
+
+def drive(rounds, seed):
     rng = np.random.default_rng(seed)
     answers = {"refused": 0, "answered": 0}
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder, "model.lmkit")
+    with tempfile.TemporaryDirectory() as name:
+        folder = fuzzing.prepared(name, TEXT)
+        whole = model_of(a_text(SIZE, 4000, 41, ends=0.02), SIZE, order=2, smoothing="witten-bell")
+        Model(whole).save(folder / "o")
         for options, bits in MODELS:
-            api.prune(Model(model_of(a_text(SIZE, 4000, 41, ends=0.02), SIZE, **options)), quantize=bits, output=path)
-            file = storage.open_model_file(path)
-            data = path.read_bytes()
-            whole = {name: np.array(tensor) for name, tensor in file.tensors.items() if tensor.size}
-            length = int.from_bytes(data[:8], "little")
-            header = json.loads(data[8 : 8 + length])
-            places = {name: 8 + length + header[name]["data_offsets"][0] for name in whole}
-            assert ask(path, rng) == "answered"
-            for number in range(rounds):
-                tensors = {name: t.copy() for name, t in whole.items()}
-                for name in rng.choice([name for name in NAMES if name in whole], rng.integers(1, 3)):
-                    spoil(tensors[name], rng)
-                write_raw(path, data, places, tensors)
-                print(options, bits, f"round {number}", file=sys.stderr, flush=True)
-                answers[ask(path, rng)] += 1
-    print(f"{answers['answered']} answered, {answers['refused']} refused")
+            model = Model(model_of(a_text(SIZE, 4000, 41, ends=0.02), SIZE, **options))
+            api.prune(model, quantize=bits, output=folder / "m")
+            file = storage.open_model_file(folder / "m")
+            fuzzing.next_file((options, bits, "whole"))
+            assert ask(folder, states, rng, large=False, some=None) == "answered"
+            for number in range(-len(CRAFTED), rounds):
+                tensors = {name: np.array(tensor) for name, tensor in file.tensors.items()}
+                metadata = fuzzing.copied({key: file.metadata[key] for key in ("config", "text", "training")})
+                kind = rng.random()
+                if number < 0:
+                    what = list(CRAFTED)[number]
+                    CRAFTED[what](tensors, metadata["config"]["codes"])
+                elif kind < 0.05:
+                    what = "vocabulary"
+                    fuzzing.spoil_vocabulary(tensors, rng)
+                elif kind < 0.2:
+                    what = "metadata"
+                    fuzzing.spoil_metadata(metadata, rng)
+                else:
+                    what = "numbers"
+                    whole = [name for name in TENSORS if name in tensors and tensors[name].size]
+                    for name in rng.choice(whole, rng.integers(1, 3)):
+                        spoil(tensors[name], rng)
+                fuzzing.next_file((options, bits, what, number))
+                storage.save(folder / "m", "ngram", metadata, tensors)
+                answers[ask(folder, states, rng, large=rng.random() < 0.8)] += 1
+    return answers
 
 
 if __name__ == "__main__":
-    faulthandler.enable()
-    faulthandler.dump_traceback_later(float(sys.argv[3]) if len(sys.argv) > 3 else 100, exit=True)
-    main(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0)
+    fuzzing.main(drive)

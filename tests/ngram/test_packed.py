@@ -418,6 +418,36 @@ def test_damaged_ngrams_are_not_unpacked(saved):
             broken.unpacked()
 
 
+def rewritten(saved, changes=None, **config):
+    """Write a saved model again, with right checksums, some of its arrays or settings being others."""
+    model = saved.language_model
+    metadata = {"config": {**model.config(), **config}, **model.text.metadata(), "training": None}
+    storage.save(saved.path, "ngram", metadata, {**model.tensors(), **(changes or {})})
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, 1000.0])
+def test_numbers_that_are_no_logarithms_are_refused(saved, number):
+    """At the opening, of large files, too: there are only so many as the codebooks and the unigrams have."""
+    trie = saved.language_model.trie
+    values, words = trie.values.copy(), trie.words.copy()
+    values[-1] = number
+    words.view(np.float32)[7, 1] = number
+    for changes in {"ngram.codebooks": values}, {"ngram.words": words}:
+        rewritten(saved, changes)
+        with pytest.raises(ModelError, match=r"small\.lmkit: .* is not the logarithm"):
+            api.load(saved.path)
+
+
+def test_n_grams_of_one_word_are_not_pruned(saved):
+    """They are sorted nowhere: contexts would get more children than there are."""
+    rewritten(saved, {"ngram.packed": np.zeros_like(saved.language_model.trie.records)})
+    damaged = api.load(saved.path)
+    assert np.isfinite(damaged.score(damaged.begin(), np.array([[3, 4, 5]], np.int32))[0]).all()
+    for walk in ({"threshold": 1e-7}, {"ngrams": 2 * SIZE}, {"quantize": 4}):
+        with pytest.raises(ModelError, match=r"small\.lmkit: the n-grams of the model are damaged"):
+            api.prune(damaged, **walk)
+
+
 def test_counts_are_not_kept():
     model = plain(3, smoothing="absolute", keep_counts=True, discount=0.5)
     assert model.context_counts(model.begin()) is not None

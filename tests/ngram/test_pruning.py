@@ -13,8 +13,9 @@ from lmkit import api
 from lmkit.errors import ModelError, OptionError
 from lmkit.ngram.arpa import arpa_lines
 from lmkit.ngram.model import NGramModel
+from lmkit.ngram.packed import pack
 from lmkit.ngram.pruning import cut_off, prune
-from lmkit.ngram.trie import BEGIN, SUFFIX, WORD
+from lmkit.ngram.trie import BACKOFF, BEGIN, LOG_P, SUFFIX, WORD
 
 SIZE = 11
 
@@ -120,6 +121,43 @@ def test_damaged_links_are_refused(array, column):
         for walk in (lambda broken=broken: prune(broken, 1e-5), lambda broken=broken: list(arpa_lines(broken))):
             with pytest.raises(ModelError, match="are damaged"):
                 walk()
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, 1000.0, 3e38])
+@pytest.mark.parametrize(("array", "column"), [("nodes", LOG_P), ("nodes", BACKOFF), ("leaves", LOG_P)])
+def test_numbers_that_are_no_logarithms_are_refused(array, column, number):
+    model = model_of(a_text(SIZE, 300, 6), SIZE, order=3)
+    damaged = getattr(model.trie, array).copy()
+    damaged.view(np.float32)[5, column] = number
+    broken = NGramModel(model.text, dataclasses.replace(model.trie, **{array: damaged}), model.options)
+    for walk in (lambda: prune(broken, 1e-5), lambda: list(arpa_lines(broken)), lambda: pack(broken, 8)):
+        with pytest.raises(ModelError, match=r"are damaged: .* is not the logarithm"):
+            walk()
+
+
+def test_children_out_of_order_are_refused():
+    """Two children with one word, too."""
+    model = model_of(a_text(SIZE, 300, 6), SIZE, order=3)
+    context = next(c for c in range(1 + SIZE, model.trie.internal) if np.diff(model.trie.nodes[c : c + 2, BEGIN]) > 1)
+    first = model.trie.nodes[context, BEGIN] - model.trie.internal
+    for words in (model.trie.leaves[[first + 1, first], WORD], model.trie.leaves[[first, first], WORD]):
+        leaves = model.trie.leaves.copy()
+        leaves[first : first + 2, WORD] = words
+        broken = NGramModel(model.text, dataclasses.replace(model.trie, leaves=leaves), model.options)
+        with pytest.raises(ModelError, match="are damaged"):
+            prune(broken, 1e-5)
+
+
+def test_n_grams_without_probability_are_worth_nothing():
+    """The loss of one is 0 times infinity; the contexts of what is left stay with it."""
+    model = model_of(a_text(SIZE, 900, 6), SIZE, order=4, smoothing="witten-bell", interpolate=False)
+    nodes, leaves = model.trie.nodes.copy(), model.trie.leaves.copy()
+    nodes.view(np.float32)[1 + SIZE :: 2, LOG_P] = leaves.view(np.float32)[::3, LOG_P] = -np.inf
+    broken = NGramModel(model.text, dataclasses.replace(model.trie, nodes=nodes, leaves=leaves), model.options)
+    for threshold in (0.0, 1e-7, 0.01):
+        pruned = prune(broken, threshold)
+        pruned.trie.check("the pruned model")
+        assert 1 + SIZE < sum(pruned.trie.sizes) <= sum(broken.trie.sizes)
 
 
 @pytest.mark.parametrize("smoothing", ["mle", "add-k", "stupid-backoff"])

@@ -1,12 +1,10 @@
 """Nothing in a model file is trusted: each kind of damage has one line that says where, what and what to do."""
 
-import pathlib
-import subprocess
-import sys
 import tracemalloc
 
 import numpy as np
 import pytest
+from fuzzing import answers_of
 from test_contract import recurrent
 
 from lmkit import registry, storage
@@ -131,10 +129,5 @@ def test_no_memory_is_taken_because_a_file_asks_for_it(tmp_path):
 
 def test_damaged_networks_answer_or_refuse():
     """No crash, no hang, no error but those on purpose; what a process of its own says, see `damaged_networks.py`."""
-    script = pathlib.Path(__file__).parent / "damaged_networks.py"
-    done = subprocess.run(
-        [sys.executable, "-W", "error", script, "40", "7", "90"], capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    answered, refused = (int(word) for word in done.stdout.split() if word.isdigit())
-    assert answered > 20 and refused > 60
+    answered, refused = answers_of("rnn/damaged_networks.py", rounds=30, seed=7)
+    assert answered > 30 and refused > 60
