@@ -29,6 +29,7 @@ __all__ = [
     "explaining",
     "generator",
     "hold_out",
+    "lines",
     "read_again",
     "read_texts",
     "tokens",
@@ -254,6 +255,32 @@ def corpora(texts: Texts, encoding: str, errors: str) -> list[Corpus]:
     if not listed:
         raise OptionError("no text is named: give a path, - for the standard input, or a (name, bytes) pair")
     return [_corpus(text, encoding, errors) for text in listed]
+
+
+def lines(
+    texts: Texts, encoding: str, errors: str, on_error: Callable[[str], object] | None
+) -> tuple[list[Corpus], Callable[[str], object] | None]:
+    """Return texts that are read line by line, and what is told of lines that cannot be read; None stops at these.
+
+    Parameters
+    ----------
+    errors : {'strict', 'keep', 'report'}
+    on_error : callable, optional
+        Goes with 'report'; by default a warning is given.
+
+    Raises
+    ------
+    OptionError
+    """
+    if errors != "report":
+        if on_error is not None:
+            raise OptionError(f"on_error is told of lines that cannot be read with errors='report', not {errors!r}")
+        return corpora(texts, encoding, errors), None
+    return corpora(texts, encoding, "keep"), on_error or _warn_of_line
+
+
+def _warn_of_line(message: str) -> None:
+    warnings.warn(message, LmkitWarning, stacklevel=2)
 
 
 def whole(read: Iterable[Corpus], report: Callable[[int], object] | None = None) -> list[tuple[str, bytes]]:

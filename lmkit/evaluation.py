@@ -16,14 +16,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lmkit.errors import CorpusError, OptionError
-from lmkit.model import EOS, LanguageModel
+from lmkit.logarithms import in_base
+from lmkit.model import EOS, LanguageModel, State
 from lmkit.threads import ahead
 from lmkit.untrusted import entries
 
 if TYPE_CHECKING:
     from lmkit.text import Corpus, Encoded
 
-__all__ = ["LOSSY", "RESETS", "Evaluation", "Totals", "evaluate", "scorer", "summary", "trained_on"]
+__all__ = [
+    "LOSSY", "RESETS", "Evaluation", "Totals", "evaluate", "score_apart", "score_text", "scorer", "summary",
+    "trained_on",
+]  # fmt: skip
 
 RESETS = ("file", "sentence")
 LOSSY = "these tokens do not hold the whole text"
@@ -61,14 +65,18 @@ class Evaluation:
     bits_reason: str | None
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
 
-    def as_dict(self, *, finite: bool = True) -> dict[str, Any]:
-        """Return one flat dict; "infinite" says whether a number is, and if `finite` it is None: JSON has no such."""
+    def as_dict(self, *, finite: bool = True, log_base: str = "e") -> dict[str, Any]:
+        """Return one flat dict; "infinite" says whether a number is, and if `finite` it is None: JSON has no such.
+
+        The logarithm is one of the base that "log_base" names: "e", "10" or "2".
+        """
         values = dataclasses.asdict(self)
+        values["log_probability"] = in_base(self.log_probability, log_base)
         settings = values.pop("settings")
         infinite = [k for k, v in values.items() if isinstance(v, float) and not math.isfinite(v)]
         if finite:
             values.update(dict.fromkeys(infinite))
-        return {**values, "infinite": bool(infinite), **settings}
+        return {**values, "infinite": bool(infinite), "log_base": log_base, **settings}
 
 
 @dataclasses.dataclass
@@ -99,7 +107,9 @@ def evaluate(model: LanguageModel, corpora: Iterable[Corpus], *, reset: str = "f
     Parameters
     ----------
     reset : {'file', 'sentence'}
-        Where the model begins anew. What it remembers over `</s>` is its own affair: an n-gram model nothing.
+        Where the model begins anew. What it remembers over `</s>` is its own affair: an n-gram model nothing. With
+        `sentence` the tokenizer, too, begins anew, and a last line that is a sentence is given the line break that it
+        lacks: the sum is that of `lmkit.scoring.score_lines` where sentences are lines.
 
     Raises
     ------
@@ -109,7 +119,7 @@ def evaluate(model: LanguageModel, corpora: Iterable[Corpus], *, reset: str = "f
     score_blocks = scorer(reset)
     totals, characters, size, names = Totals(), 0, 0, []
     for corpus in corpora:
-        for encoded, log_p in score_blocks(model, ahead(model.text.encode_corpus(corpus))):
+        for encoded, log_p in score_blocks(model, ahead(model.text.encode_corpus(corpus, alone=reset == "sentence"))):
             totals.add(encoded, log_p)
         characters, size = characters + corpus.characters, size + corpus.bytes
         names.append(corpus.title)
@@ -191,24 +201,41 @@ def score_sentences(model: LanguageModel, blocks: Iterable[Encoded]) -> Iterator
         first = ends[0] if len(ends) else len(ids)
         scores, carried = model.score(carried, ids[None, :first])
         log_p[:first] = scores[0]
-        starts, lengths = ends[:-1], np.diff(ends)
-        by_length = np.argsort(lengths, kind="stable")
-        for lanes in np.split(by_length, range(LANES, len(by_length), LANES)):
-            _score_lanes(model, ids, log_p, starts[lanes], lengths[lanes])
         if len(ends):
+            log_p[first : ends[-1]] = score_apart(model, ids[first : ends[-1]], ends[1:] - first, model.begin)
             scores, carried = model.score(model.begin(1), ids[None, ends[-1] :])
             log_p[ends[-1] :] = scores[0]
         yield encoded, log_p
 
 
-def _score_lanes(model, ids, log_p, starts, lengths):
-    if not len(starts):
-        return
+def score_apart(model: LanguageModel, ids: np.ndarray, ends: np.ndarray, begin: Callable[[int], State]) -> np.ndarray:
+    """Return the log-probability of each token of texts that all begin in the same state, float64 (T,).
+
+    Parameters
+    ----------
+    ids : ndarray of int32, shape (T,)
+        The texts, one after the other.
+    ends : ndarray of int64
+        Where each of them ends; some may be empty.
+    begin : callable
+        Returns that state for so many streams.
+    """
+    log_p = np.empty(len(ids))
+    lengths = np.diff(ends, prepend=0)
+    by_length = np.argsort(lengths, kind="stable")
+    by_length = by_length[np.count_nonzero(lengths == 0) :]
+    for lanes in np.split(by_length, range(LANES, len(by_length), LANES)):
+        if len(lanes):
+            _score_lanes(model, begin(len(lanes)), ids, log_p, ends[lanes] - lengths[lanes], lengths[lanes])
+    return log_p
+
+
+def _score_lanes(model, state, ids, log_p, starts, lengths):
     columns = np.arange(lengths[-1])
     inside = columns < lengths[:, None]
     where = starts[:, None] + columns
     padded = np.where(inside, ids[np.minimum(where, len(ids) - 1)], EOS)
-    scores, _ = model.score(model.begin(len(starts)), np.ascontiguousarray(padded, np.int32))
+    scores, _ = model.score(state, np.ascontiguousarray(padded, np.int32))
     log_p[where[inside]] = scores[inside]
 
 

@@ -115,7 +115,7 @@ def line_ends(block: np.ndarray, size: int) -> np.ndarray:
 
 
 class Stream:
-    """The tokens that one text layer makes of the texts, for all models that share it.
+    """The tokens that one text layer makes of the texts, for all models that share it; `alone`: see `Encoder`.
 
     Attributes
     ----------
@@ -125,7 +125,8 @@ class Stream:
         Of all texts.
     """
 
-    def __init__(self, layer: TextLayer, lines: Lines):
+    def __init__(self, layer: TextLayer, lines: Lines, alone: bool = False):
+        self._alone = alone
         self.layer, self.sums, self.tokens, self.oov = layer, lines.table(), 0, 0
         self._unknown = hashlib.sha256()
 
@@ -150,7 +151,7 @@ class Stream:
 
     def begin(self, title: str) -> None:
         """Begin a text."""
-        self._encoder = self.layer.encoder(title)
+        self._encoder = self.layer.encoder(title, alone=self._alone)
 
     def feed(
         self, block: np.ndarray, units: np.ndarray, starts: np.ndarray, lengths: np.ndarray
@@ -238,7 +239,7 @@ def score_together(
     for candidate in candidates:
         stream = next((s for s in streams if s.shared_by(candidate.model.text)), None)
         if stream is None:
-            stream = Stream(candidate.model.text, lines)
+            stream = Stream(candidate.model.text, lines, alone=reset == "sentence")
             streams.append(stream)
         scorings.append(Scoring(candidate, stream, lines, reset))
     for corpus in corpora:

@@ -17,6 +17,8 @@ import abc
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
 
     from lmkit.storage import Origin
@@ -77,6 +79,27 @@ class LanguageModel(abc.ABC):
     def begin(self, n: int = 1) -> State:
         """Return the state of n streams at the start of a sentence, that is after `<s>`."""
 
+    def begin_after(self, ids: Sequence[int], n: int = 1) -> State:
+        """Return the state of n streams somewhere in a text of which only the last tokens are known.
+
+        An n-gram model has these as its context, without `<s>` before them. Families that have no state for the middle
+        of a text, as recurrent ones, begin a sentence and read the tokens.
+
+        Parameters
+        ----------
+        ids : sequence of int
+            The tokens, the same for all streams; none of them, and nothing is known.
+        """
+        return self._advanced(self.begin(n), ids, n)
+
+    def _advanced(self, state: State, ids: Sequence[int], n: int) -> State:
+        """Return the states of n streams after the same tokens for each."""
+        import numpy as np  # only here: help texts are shown without it
+
+        for i in ids:
+            state = self.advance(state, np.full(n, i, np.int32))
+        return state
+
     @abc.abstractmethod
     def log_probs(self, state: State) -> np.ndarray:
         """Return log p(w | state) for every w, shape (n, V); each row's exp sums to one."""
@@ -133,9 +156,30 @@ class LanguageModel(abc.ABC):
         """Return how often each token followed the state in training, shape (n, V), or None where it is not kept."""
         return None
 
-    def orders(self, ids: np.ndarray) -> np.ndarray | None:
-        """Return how many tokens each prediction of a text rests on, itself included, (T,); None where it is all."""
+    def orders(self, ids: np.ndarray, after: Sequence[int] | None = None) -> np.ndarray | None:
+        """Return how many tokens each prediction of a text rests on, itself included, (T,); None where it is all.
+
+        Parameters
+        ----------
+        after : sequence of int, optional
+            What stands before the text, see `begin_after`; by default it begins with a sentence.
+        """
         return None
+
+    def reading(self, reserved: str | None) -> LanguageModel:
+        """Return this model with another rule for reserved words in the texts that it reads; None leaves its own.
+
+        Raises
+        ------
+        OptionError
+            It is none of `lmkit.text.RESERVED_RULES`.
+        """
+        if reserved is None:
+            return self
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other.text = self.text.reading(reserved)
+        return other
 
     def made_of(self) -> list[LanguageModel]:
         """Return the models that this one is directly made of; none for one that was trained."""

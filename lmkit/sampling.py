@@ -15,6 +15,7 @@ import numpy as np
 from lmkit.decoding import generate
 from lmkit.errors import LmkitWarning, OptionError
 from lmkit.model import EOS, LanguageModel
+from lmkit.text.vocabulary import to_bytes
 from lmkit.threads import ahead
 from lmkit.uniforms import Uniforms
 
@@ -27,6 +28,7 @@ DEFAULT_LENGTH = 200  # tokens
 MAX_SENTENCES_LENGTH = 10_000  # tokens of a sample that is to end with a sentence: some models never end one
 MAX_STREAMS = 4096  # drawn in lockstep
 MIN_STREAMS = 64
+MAX_TOKENS = 2**24  # of all streams of a batch: those behind the first wait in memory for their turn
 MAX_PROBABILITIES = 2**24  # of one step of all streams, where whole distributions are computed
 OPTIONS = (
     "n", "sentences", "stop", "keep_stop", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "allow_unk",
@@ -207,6 +209,7 @@ def sample_pieces(
         return streams, _scored(model, state, ahead(blocks), log_probs)
 
     width = min(MAX_STREAMS, max(MIN_STREAMS, MAX_PROBABILITIES // model.vocabulary_size))
+    width = max(1, min(width, MAX_TOKENS // max(n, 1)))
     begin = batch(0, min(width, count))  # now: options are refused at the call
     others = (batch(first, min(width, count - first)) for first in range(width, count, width))
     return _in_turn(itertools.chain([begin], others), bounded)
@@ -218,7 +221,10 @@ def _stops(stop: str | Sequence[str] | None, kept: bool) -> Stops | None:
         raise OptionError("--stop is an empty string; leave it out to go on to the end")
     if kept and not strings:
         raise OptionError("--keep-stop goes with --stop")
-    return Stops(tuple(s.encode("utf-8", "surrogateescape") for s in strings), kept) if strings else None
+    try:
+        return Stops(tuple(map(to_bytes, strings)), kept) if strings else None
+    except UnicodeEncodeError as error:
+        raise OptionError(f"--stop is {error.object!r}, which holds a lone surrogate") from None
 
 
 def _in_turn(batches: Iterator[tuple[list[Stream], Iterator]], bounded: bool) -> Iterator[Piece]:

@@ -23,7 +23,6 @@ import os
 import stat
 import zlib
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -31,6 +30,7 @@ import numpy as np
 from lmkit.errors import ModelError, OptionError
 from lmkit.files import check_place, replacing
 from lmkit.spool import release
+from lmkit.threads import pool
 
 __all__ = [
     "FORMAT_VERSION", "ModelFile", "Origin", "check_target", "file_size", "is_model_file", "open_model_file", "reopen",
@@ -282,14 +282,14 @@ def _write(file: Any, family: str, metadata: dict[str, Any], tensors: dict[str, 
     checksums = dict.fromkeys(ordered, NO_CHECKSUM)
     header = _header(family, metadata, ordered, checksums, NO_CHECKSUM)
     file.write(header)  # as a place holder: the checksums are known after the data
-    with ThreadPoolExecutor(3) as pool:  # reading for the checksum, writing, and the disk's own work overlap
-        sums = {name: pool.submit(_checksum, tensor) for name, tensor in ordered.items()}
+    with pool(3) as workers:  # reading for the checksum, writing, and the disk's own work overlap
+        sums = {name: workers.submit(_checksum, tensor) for name, tensor in ordered.items()}
         synced = None
         for tensor in ordered.values():
             for chunk in _chunks(tensor):
                 file.write(chunk)
                 if synced is None or synced.done():
-                    synced = pool.submit(os.fsync, file.fileno())
+                    synced = workers.submit(os.fsync, file.fileno())
         checksums = {name: future.result() for name, future in sums.items()}
         if synced:
             synced.result()

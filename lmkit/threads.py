@@ -1,16 +1,24 @@
-"""Work in threads: kernels hold no interpreter lock, so two run at once on two cores."""
+"""Work in threads: kernels hold no interpreter lock, so two run at once on two cores, and Ctrl-C is answered beside."""
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
+import ctypes
 import itertools
 import os
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-__all__ = ["ahead", "available", "in_threads", "ranges"]
+from lmkit.errors import OptionError
+
+__all__ = ["ahead", "available", "in_threads", "aside", "pool", "ranges", "usable"]
+
+PER_CORE = 4  # threads; more of them gain nothing and take memory
+GRACE = 0.5  # seconds that interrupted work has to leave its context managers before the caller goes on
 
 
 def available() -> int:
@@ -18,6 +26,21 @@ def available() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def usable(threads: int | None) -> int:
+    """Return how many threads to use of those that were asked for: by default one per core, never more than a few.
+
+    Raises
+    ------
+    OptionError
+        If that is no whole number of at least 1.
+    """
+    if threads is None:
+        return available()
+    if not isinstance(threads, int) or threads < 1:
+        raise OptionError(f"threads is {threads!r}; it must be a whole number of at least 1")
+    return min(threads, PER_CORE * available())
 
 
 def in_threads(threads: int, function: Callable, arguments: list[tuple]) -> list:
@@ -28,8 +51,58 @@ def in_threads(threads: int, function: Callable, arguments: list[tuple]) -> list
     """
     if threads == 1 or len(arguments) == 1:
         return [function(*a) for a in arguments]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(lambda a: function(*a), arguments))
+    with pool(threads) as workers:
+        return list(workers.map(lambda a: function(*a), arguments))
+
+
+@contextlib.contextmanager
+def pool(threads: int) -> Iterator[ThreadPoolExecutor]:
+    """Give a pool of threads; an exception, such as that of Ctrl-C, does not wait for what they are still doing."""
+    workers = ThreadPoolExecutor(threads)
+    try:
+        yield workers
+    except BaseException:
+        workers.shutdown(wait=False, cancel_futures=True)
+        raise
+    workers.shutdown()
+
+
+def aside(function: Callable, *arguments: Any, **named: Any) -> Any:
+    """Return what a function returns, called in a thread of its own while this one waits for it or for Ctrl-C.
+
+    Python answers signals in its main thread only, between two instructions of its own: never while that thread is in a
+    kernel or in NumPy. Of work that is interrupted, the kernel that runs goes on to its end; then the exception is
+    raised in that thread, too. Outside the main thread this is a plain call.
+
+    >>> aside(pow, 2, 3)
+    8
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return function(*arguments, **named)
+
+    def run(outcome):
+        try:
+            outcome.set_result(context.run(function, *arguments, **named))
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    context, outcome = contextvars.copy_context(), Future()
+    worker = threading.Thread(target=run, args=(outcome,), name="lmkit-work", daemon=True)
+    try:
+        worker.start()
+        return outcome.result()
+    except BaseException:
+        if worker.ident is not None and not outcome.done():
+            _interrupt(worker)
+            worker.join(GRACE)
+        raise
+    finally:
+        del outcome  # an exception that is kept would keep the arrays of its frames
+
+
+def _interrupt(thread: threading.Thread) -> None:
+    """Raise KeyboardInterrupt in a thread, as soon as it is at an instruction of Python."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(KeyboardInterrupt))
 
 
 def ranges(begin: int, end: int, parts: int) -> list[tuple[int, int]]:

@@ -91,6 +91,17 @@ def rows_sum_to_one(model, sums=1e-5, **_):
     np.testing.assert_allclose(np.exp(rows.astype(float)).sum(1), 1, atol=sums)
 
 
+def begins_after_tokens(model, sums=1e-5, tolerance=1e-5, **_):
+    """Somewhere in a text: the same for all streams, and a distribution, also where nothing is known."""
+    for ids in ((), (3,), (5, EOS, 4)):
+        state = model.begin_after(ids, 3)
+        rows = model.log_probs(state)
+        assert rows.shape == (3, model.vocabulary_size)
+        np.testing.assert_allclose(np.exp(rows.astype(float)).sum(1), 1, atol=sums)
+        np.testing.assert_allclose(rows, np.repeat(model.log_probs(model.begin_after(ids)), 3, axis=0), rtol=tolerance)
+        assert model.score(state, some_ids(model, (3, 4)))[0].shape == (3, 4)
+
+
 def states_are_values(model, **_):
     state = some_state(model, 3)
     before = copy.deepcopy(state)
@@ -185,6 +196,7 @@ CHECKS = [
     chunks_equal_the_whole,
     streams_do_not_mix,
     rows_sum_to_one,
+    begins_after_tokens,
     states_are_values,
     sentence_end_leads_on,
     draws_follow_the_distribution,

@@ -123,7 +123,7 @@ def test_perplexity_names_its_settings(cows):
 def test_progress_tells_phases_and_ends_full():
     calls = []
     lmkit.train(TEXT, order=2, smoothing="mle", progress=lambda *call: calls.append(call))
-    assert calls[0] == ("reading", len(COWS), None, "B")
+    assert calls[0] == ("reading", len(COWS), len(COWS), "B")
     phases = [c for c in calls if c[3] == "tokens"]
     assert phases and all(done <= total for _, done, total, _ in phases)
 

@@ -26,7 +26,7 @@ class IdText:
         self.vocabulary = range(size)
         self.settings = types.SimpleNamespace(lossless=lossless, describe=lambda: {"tokenizer": "ids"})
 
-    def encode_corpus(self, corpus):
+    def encode_corpus(self, corpus, alone=False):
         for block in corpus.blocks:
             ids = np.array(block, np.int32)
             yield Encoded(ids, np.flatnonzero(ids == UNK) if corpus.unk_is_oov else np.empty(0, np.int64))

@@ -137,6 +137,8 @@ def test_samples_are_drawn_in_batches(model, monkeypatch):
     monkeypatch.setattr(sampling, "MAX_STREAMS", 4)
     monkeypatch.setattr(sampling, "MIN_STREAMS", 4)
     assert samples(model, n=12, count=11) == at_once
+    monkeypatch.setattr(sampling, "MAX_TOKENS", 36)
+    assert samples(model, n=12, count=11) == at_once
     begun = []
     from_generator = Uniforms.from_generator
     monkeypatch.setattr(Uniforms, "from_generator", lambda rng, n: begun.append(n) or from_generator(rng, n))
@@ -162,6 +164,7 @@ def test_log_probabilities_are_the_models_own():
         {"sentences": -1},
         {"stop": ""},
         {"stop": ["a", ""]},
+        {"stop": "\ud800"},
         {"keep_stop": True},
         {"n": -1},
         {"temperature": -1},

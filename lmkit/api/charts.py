@@ -12,6 +12,7 @@ from lmkit.api.ngrams import prune
 from lmkit.arguments import DEFAULT_VALID, Progress, Texts
 from lmkit.errors import ModelError
 from lmkit.text import TextSettings
+from lmkit.threads import aside
 
 if TYPE_CHECKING:
     from lmkit.plotting.chart import Chart
@@ -23,6 +24,7 @@ def learning_curves(
     texts: Texts | None = None,
     axis: str | None = None,
     measure: str = "nats",
+    reserved: str | None = None,
     encoding: str = "utf-8",
     errors: str = "strict",
     threads: int | None = None,
@@ -39,6 +41,8 @@ def learning_curves(
         None: time and tokens.
     measure : {'nats', 'bits', 'perplexity'}
         Of each token.
+    reserved : {'error', 'space', 'keep'}, optional
+        What reserved words in the texts are, as in `train`; by default what they are to each model.
     threads : int, optional
         See `load`.
 
@@ -57,22 +61,22 @@ def learning_curves(
 
     listed = [models] if isinstance(models, (Model, str, os.PathLike)) else list(models)
     read = None if texts is None else arguments.corpora(texts, encoding, errors)
-    trained = [_trained(model, number, threads) for number, model in enumerate(listed, 1)]
+    trained = [_trained(model, number, threads, reserved) for number, model in enumerate(listed, 1)]
     return chart_of(trained, read, axis, measure)
 
 
-def _trained(model, number, threads):
+def _trained(model, number, threads, reserved):
     """Return what is known of a model's training; a path is opened no further than that needs."""
     from lmkit.plotting.learning import Trained
 
     if isinstance(model, Model):
         metadata = {**model.text.metadata(), "training": model.metadata.get("training")}
-        return Trained(model.path or f"model {number}", metadata, lambda: model)
+        return Trained(model.path or f"model {number}", metadata, lambda: model.reading(reserved))
     path = os.fspath(model)
     running = f"{path}.checkpoint"
     if not os.path.exists(path) and os.path.exists(running):
         raise ModelError(f"{path}: not there yet, its training runs or was interrupted; name {running}")
-    return Trained(path, storage.open_model_file(path).metadata, lambda: load(path, threads=threads))
+    return Trained(path, storage.open_model_file(path).metadata, lambda: load(path, threads=threads).reading(reserved))
 
 
 def vary(
@@ -133,8 +137,8 @@ def vary(
         arguments.corpora(texts, encoding, errors), valid, settings, progress, vocabulary=vocabulary,
         vocab_size=vocab_size, min_count=min_count,
     )  # fmt: skip
-    return study.chart(
-        material, progress, prune=lambda model, **to: prune(Model(model), **to).language_model,
+    return aside(
+        study.chart, material, progress, prune=lambda model, **to: prune(Model(model), **to).language_model,
         file_size=lambda model: Model(model).file_size(),
     )  # fmt: skip
 

@@ -14,6 +14,7 @@ from lmkit.comparison import Comparison
 from lmkit.comparison import compare as compare_models
 from lmkit.lockstep import Candidate
 from lmkit.model import LanguageModel
+from lmkit.threads import aside
 
 
 def compare(
@@ -25,6 +26,7 @@ def compare(
     confidence: float = 0.95,
     block: int | None = None,
     seed: int = 1,
+    reserved: str | None = None,
     encoding: str = "utf-8",
     errors: str = "strict",
     threads: int | None = None,
@@ -37,6 +39,8 @@ def compare(
     ----------
     models : iterable of paths or models
         Two or more.
+    reserved : {'error', 'space', 'keep'}, optional
+        What reserved words in the texts are, as in `train`; by default what they are to each model.
     threads : int, optional
         Of models that are given as paths: see `load`.
 
@@ -62,8 +66,9 @@ def compare(
         model = given if isinstance(given, LanguageModel) else load(given, threads=threads)
         path = getattr(model, "path", None)
         size = None if path is None else os.path.getsize(path)
-        candidates.append(Candidate(f"model {number}" if path is None else path, model, size))
-    compared = compare_models(
-        candidates, read, reset=reset, resamples=resamples, confidence=confidence, block=block, seed=seed
-    )
+        candidates.append(Candidate(f"model {number}" if path is None else path, model.reading(reserved), size))
+    compared = aside(
+        compare_models, candidates, read, reset=reset, resamples=resamples, confidence=confidence, block=block,
+        seed=seed,
+    )  # fmt: skip
     return dataclasses.replace(compared, settings={**compared.settings, "lmkit_version": lmkit.__version__})

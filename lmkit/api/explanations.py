@@ -23,6 +23,7 @@ def explain(
     texts: Texts,
     *,
     against: LanguageModel | None = None,
+    reserved: str | None = None,
     encoding: str = "utf-8",
     errors: str = "strict",
 ) -> Iterator[Explained]:
@@ -32,6 +33,8 @@ def explain(
     ----------
     against : LanguageModel, optional
         Another model, which must see the same tokens.
+    reserved : {'error', 'space', 'keep'}, optional
+        What reserved words in the texts are, as in `train`; by default what they are to the models.
 
     Raises
     ------
@@ -44,7 +47,7 @@ def explain(
     >>> piece.tokens, piece.surprisal.round(1).tolist()
     (['row', '  row', ' your', ' boat', '\\n'], [0.0, 0.6, 1.6, 0.0, 0.0])
     """
-    models, names = _side_by_side(model, against)
+    models, names = _side_by_side(model, against, reserved)
     return explain_texts(models, names, arguments.corpora(texts, encoding, errors))
 
 
@@ -53,6 +56,7 @@ def neurons(
     texts: Texts,
     units: str = "best",
     *,
+    reserved: str | None = None,
     encoding: str = "utf-8",
     errors: str = "strict",
     progress: Progress | None = None,
@@ -63,6 +67,8 @@ def neurons(
     ----------
     units : str
         "best", or names with commas between them: 57 of the last layer, 1.57 of the first one.
+    reserved
+        As in `explain`.
 
     Returns
     -------
@@ -78,7 +84,7 @@ def neurons(
     """
     from lmkit.units import find_units, recurrent_part, unit_activations
 
-    models, names = _side_by_side(model, None)
+    models, names = _side_by_side(model, None, reserved)
     recurrent_part(models[0])
     read = read_whole(models, names, arguments.corpora(texts, encoding, errors))
     report = arguments.explaining(progress, read)
@@ -92,6 +98,7 @@ def explain_page(
     *,
     against: LanguageModel | None = None,
     units: str | None = None,
+    reserved: str | None = None,
     encoding: str = "utf-8",
     errors: str = "strict",
     progress: Progress | None = None,
@@ -104,6 +111,8 @@ def explain_page(
         Another model, which must see the same tokens.
     units : str, optional
         Units of a recurrent model whose activations can be shown, too: see `neurons`.
+    reserved
+        As in `explain`.
 
     Raises
     ------
@@ -114,7 +123,7 @@ def explain_page(
     from lmkit.pages.page import page
     from lmkit.units import recurrent_part
 
-    models, names = _side_by_side(model, against)
+    models, names = _side_by_side(model, against, reserved)
     if units is not None:
         recurrent_part(models[0])
     read = read_whole(models, names, arguments.corpora(texts, encoding, errors))
@@ -127,6 +136,7 @@ def explained_svg(
     texts: Texts,
     *,
     against: LanguageModel | None = None,
+    reserved: str | None = None,
     encoding: str = "utf-8",
     errors: str = "strict",
 ) -> str:
@@ -136,6 +146,8 @@ def explained_svg(
     ----------
     against : LanguageModel, optional
         Another model, which must see the same tokens: then the colours are of the difference.
+    reserved
+        As in `explain`.
 
     Raises
     ------
@@ -146,12 +158,12 @@ def explained_svg(
     """
     from lmkit.pages.svg import svg
 
-    pieces = explain(model, texts, against=against, encoding=encoding, errors=errors)
+    pieces = explain(model, texts, against=against, reserved=reserved, encoding=encoding, errors=errors)
     return svg(pieces, model.text.settings.tokenizer)
 
 
-def _side_by_side(model, against):
-    """Return one or two models of their families, and their names."""
+def _side_by_side(model, against, reserved):
+    """Return one or two models of their families, as they read texts, and their names."""
     models = [model] if against is None else [model, against]
     names = [getattr(m, "path", None) or f"model {i}" for i, m in enumerate(models, 1)]
-    return [getattr(m, "language_model", m) for m in models], names
+    return [getattr(m, "language_model", m).reading(reserved) for m in models], names

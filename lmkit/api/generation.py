@@ -24,7 +24,13 @@ class NextToken:
 
 
 def sample(
-    model: LanguageModel, *, seed: int | None = None, count: int | None = None, prompt: str = "", **options
+    model: LanguageModel,
+    *,
+    seed: int | None = None,
+    count: int | None = None,
+    prompt: str = "",
+    reserved: str | None = None,
+    **options,
 ) -> str | list[str]:
     """Return text that the model generates, after a prompt if there is one (not repeated in the result).
 
@@ -34,6 +40,8 @@ def sample(
         Same seed, same text. None picks one.
     count : int, optional
         Return a list of so many samples.
+    reserved : {'error', 'space', 'keep'}, optional
+        What reserved words in the prompt are, as in `train`; by default what they are to the model.
     options
         n, sentences, stop, keep_stop as in `lmkit.sampling.sample_pieces`; temperature, top_k, top_p, min_p,
         repetition_penalty, allow_unk as in `lmkit.decoding.generate`.
@@ -46,24 +54,29 @@ def sample(
     arguments.check_names(options, OPTIONS, "sample")
     rng = arguments.generator(seed)
     samples = [bytearray() for _ in range(1 if count is None else count)]
+    model = model.reading(reserved)
     for piece in sample_pieces(model, count=1 if count is None else count, prompt=prompt, rng=rng, **options):
         samples[piece.stream] += piece.text
     texts = [bytes(s).decode("utf-8", "surrogateescape") for s in samples]
     return texts[0] if count is None else texts
 
 
-def next_tokens(model: LanguageModel, context: str = "", *, top: int | None = 10) -> list[NextToken]:
+def next_tokens(
+    model: LanguageModel, context: str = "", *, top: int | None = 10, reserved: str | None = None
+) -> list[NextToken]:
     """Return the distribution p(token | context), the most probable tokens first, of equals the smaller id.
 
     Parameters
     ----------
     top : int, optional
         How many rows; None for every token that can come.
+    reserved : {'error', 'space', 'keep'}, optional
+        What reserved words in the context are, as in `train`; by default what they are to the model.
     """
     if top is not None:
         arguments.at_least(0, "top", top)
     state = model.begin()
-    ids = model.text.encode_text(context, complete=False).ids if context else np.empty(0, np.int32)
+    ids = model.text.reading(reserved).encode_text(context, complete=False).ids if context else np.empty(0, np.int32)
     if len(ids):
         state = model.score(state, ids[None, :])[1]
     row = model.log_probs(state)[0]

@@ -10,6 +10,7 @@ from lmkit import arguments, storage
 from lmkit.api.models import Model, load
 from lmkit.arguments import Texts
 from lmkit.errors import OptionError
+from lmkit.threads import aside
 
 
 def mix(
@@ -24,6 +25,7 @@ def mix(
     static: bool = False,
     output: str | os.PathLike | None = None,
     by_reference: bool = False,
+    reserved: str | None = None,
     encoding: str = "utf-8",
     errors: str = "strict",
     report: Callable[[str], object] | None = None,
@@ -53,6 +55,8 @@ def mix(
     by_reference : bool
         Name the models in the file, by where their own files lie, instead of embedding them: see
         `lmkit.mixture.members`.
+    reserved : {'error', 'space', 'keep'}, optional
+        What reserved words in the text to tune on are, as in `train`; by default what they are to the models.
     report : callable, optional
         Called with a line for each step of the search.
 
@@ -82,9 +86,9 @@ def mix(
         for model, name in zip(loaded, names, strict=True):
             check_origins(model.language_model, name, output)
     texts = None if tune is None else arguments.corpora(tune, encoding, errors)
-    mixed, record = made(
-        [m.language_model for m in loaded], names, texts, rule, None if weights is None else list(weights), weights_by,
-        cache, dynamic, static, report or (lambda line: None),
+    mixed, record = aside(
+        made, [m.language_model for m in loaded], names, texts, rule, None if weights is None else list(weights),
+        weights_by, cache, dynamic, static, report or (lambda line: None), reserved,
     )  # fmt: skip
     mixed.metadata["training"] = {**record, "lmkit_version": lmkit.__version__}
     model = Model(mixed)

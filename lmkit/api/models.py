@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from lmkit import arguments, registry, storage, stored
+from lmkit import registry, storage, stored
 from lmkit.api.generation import NextToken, next_tokens, sample
 from lmkit.api.scoring import perplexity
 from lmkit.api.similarity import nearest
@@ -15,8 +16,9 @@ from lmkit.arguments import Texts
 from lmkit.description import FACTS, described
 from lmkit.errors import OptionError
 from lmkit.evaluation import Evaluation
-from lmkit.model import LanguageModel, State
+from lmkit.model import EOS, LanguageModel, State
 from lmkit.similarity import Neighbour
+from lmkit.threads import aside, usable
 from lmkit.uniforms import Uniforms
 from lmkit.vectors import TokenVectors
 
@@ -55,6 +57,9 @@ class Model(LanguageModel):
     def begin(self, n: int = 1) -> State:
         return self.language_model.begin(n)
 
+    def begin_after(self, ids: Sequence[int], n: int = 1) -> State:
+        return self.language_model.begin_after(ids, n)
+
     def log_probs(self, state: State) -> np.ndarray:
         return self.language_model.log_probs(state)
 
@@ -85,8 +90,11 @@ class Model(LanguageModel):
     def context_counts(self, state: State) -> np.ndarray | None:
         return self.language_model.context_counts(state)
 
-    def orders(self, ids: np.ndarray) -> np.ndarray | None:
-        return self.language_model.orders(ids)
+    def orders(self, ids: np.ndarray, after: Sequence[int] | None = None) -> np.ndarray | None:
+        return self.language_model.orders(ids, after)
+
+    def reading(self, reserved: str | None) -> Model:
+        return self if reserved is None else Model(self.language_model.reading(reserved), self.path)
 
     def made_of(self) -> list[LanguageModel]:
         return self.language_model.made_of()
@@ -118,10 +126,20 @@ class Model(LanguageModel):
         """Return the tokens that the model takes for most like a word; see `nearest`."""
         return nearest(self, word, **options)
 
-    def log_prob(self, text: str) -> float:
-        """Return the natural logarithm of the probability of a text and of the end of its last sentence."""
+    def log_prob(self, text: str, *, bos: bool = True, eos: bool = True) -> float:
+        """Return the natural logarithm of the probability of a text and of the end of its last sentence.
+
+        Parameters
+        ----------
+        bos : bool
+            Whether the text begins with a sentence; if not, nothing is known of what stands before it.
+        eos : bool
+            Whether the `</s>` with which the text ends counts.
+        """
         ids = self.text.encode_text(text).ids
-        log_p, _ = self.score(self.begin(), ids[None, :])
+        if not eos and len(ids) and ids[-1] == EOS:
+            ids = ids[:-1]
+        log_p, _ = self.score(self.begin() if bos else self.begin_after(()), ids[None, :])
         return float(log_p.sum(dtype=np.float64))
 
     def save(self, path: str | os.PathLike, *, by_reference: bool = False) -> None:
@@ -189,9 +207,9 @@ def load(path: str | os.PathLike, *, threads: int | None = None) -> Model:
     ModelError
         If it cannot be read, is damaged, or is not a model file.
     """
-    model = registry.load(storage.open_model_file(path))
+    model = aside(registry.load, storage.open_model_file(path))
     if threads is not None and hasattr(model, "threads"):
-        model.threads = arguments.at_least(1, "threads", threads)
+        model.threads = usable(threads)
     return Model(model, path)
 
 

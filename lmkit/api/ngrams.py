@@ -15,7 +15,7 @@ from lmkit.api.models import Model, load
 from lmkit.arguments import Progress, Texts
 from lmkit.errors import ModelError, OptionError
 from lmkit.text import TextSettings
-from lmkit.threads import available
+from lmkit.threads import aside, usable
 
 SPARE_HEADER = 1024  # bytes by which a header may grow where a model is pruned
 WASTE, ROUNDS = 0.02, 3  # the share of a wanted size that may be left over, and how often it is tried to be less
@@ -62,14 +62,14 @@ def count(
 
     if isinstance(orders, int):
         raise OptionError(f"orders is {orders}; give a list such as [{orders}]")
-    threads = available() if threads is None else arguments.at_least(1, "threads", threads)
+    threads = usable(threads)
     orders = sorted(set(orders))
     if not orders or orders[0] < 1 or orders[-1] > MAX_ORDER:
         raise OptionError(f"orders are {orders}; they must be from 1 to {MAX_ORDER}")
     settings = TextSettings(tokenizer=tokenizer, sentence=sentence, lowercase=lowercase, reserved=reserved)
     ids, text, _, _ = arguments.read_texts(texts, settings, **reading)
-    tables = count_ngrams(ids, orders[-1], len(text.vocabulary), threads)
-    return {k: _most_frequent_first(*tables[k - 1]) for k in orders}, text
+    tables = aside(count_ngrams, ids, orders[-1], len(text.vocabulary), threads)
+    return {k: aside(_most_frequent_first, *tables[k - 1]) for k in orders}, text
 
 
 def _most_frequent_first(ngrams, counts):
@@ -89,7 +89,7 @@ def arpa(model: Model | str | os.PathLike) -> Iterator[bytes]:
     """
     from lmkit.ngram.arpa import arpa_lines
 
-    return arpa_lines(_ngram(model).language_model.unpacked())
+    return arpa_lines(aside(_ngram(model).language_model.unpacked))
 
 
 def from_arpa(
@@ -122,7 +122,7 @@ def from_arpa(
         storage.check_target(output, [path])
     (corpus,) = arguments.corpora(path, "utf-8", "keep")
     settings = TextSettings(tokenizer=tokenizer, sentence=sentence)
-    read = read_arpa(corpus, settings, arguments.reading(progress, [corpus]), threads)
+    read = aside(read_arpa, corpus, settings, arguments.reading(progress, [corpus]), threads)
     read.metadata["training"] = {
         "arpa": {"name": corpus.title, "sha256": corpus.sha256}, "held_out": None, "options": settings.describe(),
         "lmkit_version": lmkit.__version__, "seconds": round(time.monotonic() - started, 3),
@@ -167,7 +167,7 @@ def prune(
     ------
     ModelError, OptionError
     """
-    from lmkit.ngram import packed, pruning
+    from lmkit.ngram import packed
 
     ways = sum(way is not None for way in (threshold, ngrams, size, cutoffs))
     if ways > 1 or not (ways or quantize is not None):
@@ -178,7 +178,17 @@ def prune(
         packed.check_bits(quantize)
     if output is not None:
         storage.check_target(output)
-    small = _ngram(model).language_model.unpacked()
+    pruned = Model(aside(_pruned, _ngram(model).language_model, threshold, ngrams, size, cutoffs, quantize))
+    if output is not None:
+        pruned.save(output)
+    return pruned
+
+
+def _pruned(model, threshold, ngrams, size, cutoffs, quantize):
+    """Return a smaller model by one of the ways of `prune`."""
+    from lmkit.ngram import packed, pruning
+
+    small = model.unpacked()
     if threshold is not None:
         small = pruning.prune(small, threshold)
     elif ngrams is not None:
@@ -189,10 +199,7 @@ def prune(
         small = _to_size(small, size, quantize)
     elif cutoffs is not None:
         small = pruning.cut_off(small, tuple(cutoffs))
-    pruned = Model(small if quantize is None else packed.pack(small, quantize))
-    if output is not None:
-        pruned.save(output)
-    return pruned
+    return small if quantize is None else packed.pack(small, quantize)
 
 
 def _to_size(model, size, quantize):

@@ -17,6 +17,7 @@ from lmkit.quizzes.drafts import Rules
 from lmkit.quizzes.passages import Shape, Text
 from lmkit.quizzes.rounds import DECODING, Quiz, make_quiz
 from lmkit.quizzes.unseen import recorded_text
+from lmkit.threads import aside
 
 DEFAULT_PASSAGE = 200  # characters
 
@@ -31,6 +32,7 @@ def quiz(
     length: int | None = None,
     copied: float = 0.3,
     seed: int | None = None,
+    reserved: str | None = None,
     encoding: str = "utf-8",
     errors: str = "strict",
     threads: int | None = None,
@@ -55,6 +57,8 @@ def quiz(
         The largest share of a passage that may stand in one piece in the text, or in what the models were trained on.
     seed : int, optional
         Same seed, same quiz. None picks one.
+    reserved : {'error', 'space', 'keep'}, optional
+        What reserved words in the text are, as in `train`; by default what they are to each model.
     threads : int, optional
         Of models that are given as paths: see `load`.
     decoding
@@ -82,7 +86,7 @@ def quiz(
         models = [models]
     loaded = [given if isinstance(given, LanguageModel) else load(given, threads=threads) for given in models]
     named = [
-        (getattr(model, "path", None) or f"model {number}", getattr(model, "language_model", model))
+        (getattr(model, "path", None) or f"model {number}", getattr(model, "language_model", model).reading(reserved))
         for number, model in enumerate(loaded, 1)
     ]
     shape = Shape(lines, DEFAULT_PASSAGE if lines is None and length is None else length)
@@ -95,8 +99,8 @@ def quiz(
     else:
         (corpus,) = arguments.corpora([text], encoding, errors)
         read = Text.read(corpus, progress=arguments.reading(progress, [corpus]))
-    made = make_quiz(
-        named, read, Rules(shape, copied, decoding), rounds=rounds, passages=passages, rng=rng,
+    made = aside(
+        make_quiz, named, read, Rules(shape, copied, decoding), rounds=rounds, passages=passages, rng=rng,
         progress=progress,
     )  # fmt: skip
     return dataclasses.replace(made, settings={"seed": seed, **made.settings, "lmkit_version": lmkit.__version__})

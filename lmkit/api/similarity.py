@@ -8,6 +8,7 @@ from lmkit import arguments
 from lmkit.model import LanguageModel
 from lmkit.similarity import Neighbour
 from lmkit.similarity import nearest as nearest_tokens
+from lmkit.threads import aside
 
 
 def nearest(
@@ -39,5 +40,5 @@ def nearest(
         arguments.at_least(0, "top", top)
     name = getattr(model, "path", None) or "the model"
     listed = [words] if isinstance(words, str) else list(words)
-    found = nearest_tokens(model, listed, top=top, side=side, name=name)
+    found = aside(nearest_tokens, model, listed, top=top, side=side, name=name)
     return found[0] if isinstance(words, str) else found

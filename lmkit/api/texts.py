@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from lmkit import arguments
 from lmkit.api.models import Model, load
@@ -22,15 +22,22 @@ def tokenize(
     ids: bool = False,
     tokenizer: str | None = None,
     sentence: str | None = None,
+    reserved: str | None = None,
     encoding: str = "utf-8",
     errors: str = "strict",
+    on_error: Callable[[str], object] | None = None,
 ) -> Iterator[bytes]:
     """Yield the tokens of texts, a sentence a line, escaped, blanks between them; or their ids.
 
     Parameters
     ----------
     model : path or Model, optional
-        Says how text becomes tokens, where the next two do not; ids are of its vocabulary.
+        Says how text becomes tokens, where the next three do not; ids are of its vocabulary.
+    errors : {'strict', 'keep', 'report'}
+        As in `lmkit.score`. A line that is reported has no tokens: its row is that of an empty line where sentences are
+        lines, else it is left out.
+    on_error : callable, optional
+        Called with a message for each line that is reported; by default a warning is given.
 
     Raises
     ------
@@ -39,10 +46,13 @@ def tokenize(
     >>> b"".join(tokenize(("t", b"To be,\\nor not."), tokenizer="word"))
     b'To be , \\\\n or not .\\n'
     """
-    read = arguments.corpora(texts, encoding, errors)
+    read, report = arguments.lines(texts, encoding, errors, on_error)
     if ids:
-        return listed_ids(_layer(model, tokenizer, sentence), read)
-    return listed_tokens(_text_settings(model, tokenizer, sentence), read)
+        return listed_ids(_layer(model, tokenizer, sentence).reading(reserved), read, report)
+    settings = _text_settings(model, tokenizer, sentence)
+    if reserved is not None:
+        settings = dataclasses.replace(settings, reserved=reserved)
+    return listed_tokens(settings, read, report)
 
 
 def detokenize(

@@ -16,6 +16,7 @@ from lmkit.api.models import Model
 from lmkit.arguments import DEFAULT_VALID, Progress, Texts
 from lmkit.errors import OptionError
 from lmkit.text import TextLayer, TextSettings
+from lmkit.threads import aside
 
 NO_MATTER = ("threads", "memory", "temp")  # options that do not shape the model
 
@@ -134,9 +135,10 @@ def train(
             ids, held_out, record["held_out"] = split.ids, split.held_out, split.record
             if len(ids) < sum(corpus["tokens"] for corpus in records):
                 counts = counts - np.bincount(held_out, minlength=len(counts))
-        trained = architecture.get("train")(
-            ids, counts, text, choices, progress=arguments.training(progress, len(ids)), held_out=held_out
-        )
+        trained = aside(
+            architecture.get("train"), ids, counts, text, choices, progress=arguments.training(progress, len(ids)),
+            held_out=held_out,
+        )  # fmt: skip
         trained.metadata["training"] = record
     del ids  # the file's pages can take this memory over: to touch new memory costs more than to write
     return _finished(trained, output, started, progress)
@@ -146,7 +148,7 @@ def _train_from_counts(texts, settings, choices, valid, output, started, progres
     from lmkit.ngram.count_files import read_counts
     from lmkit.ngram.model import train_from_counts
 
-    counts = read_counts(texts, choices.order, arguments.reading(progress, texts))
+    counts = aside(read_counts, texts, choices.order, arguments.reading(progress, texts))
     text, held_out, found = TextLayer(settings, counts.vocabulary), None, None
     if choices.holds_out:
         if valid is None or arguments.share_of(valid) is not None:
@@ -154,7 +156,7 @@ def _train_from_counts(texts, settings, choices, valid, output, started, progres
         split = arguments.hold_out(np.empty(0, np.int32), text, [], valid, texts[0].encoding, texts[0].errors)
         held_out, found = split.held_out, split.record
     names = ", ".join(corpus.title for corpus in texts)
-    trained = train_from_counts(counts, text, choices, names, held_out)
+    trained = aside(train_from_counts, counts, text, choices, names, held_out)
     trained.metadata["training"] = {
         "corpora": [{"name": c.name, "sha256": c.sha256, "bytes": c.bytes, "lines": c.lines} for c in texts],
         "held_out": found,

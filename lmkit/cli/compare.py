@@ -36,7 +36,7 @@ NUMBERS = (
     help="Lines that are drawn together, as neighbours are alike; 1 is right for lines that are not.",
 )  # fmt: skip
 @options.seed_option("1")
-@options.input_options
+@options.model_input_options
 @options.format_option()
 @options.output_option
 @options.threads_option

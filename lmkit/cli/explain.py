@@ -31,11 +31,11 @@ head -n 4 text.txt | lmkit explain --color always | less -R
 @option("--html", metavar="FILE", env=False, help="Write a page for browsers, one file; - is the standard output.")
 @option("--svg", metavar="FILE", env=False, help="Write a picture of some lines; - is the standard output.")
 @options.color_option
-@options.input_options
+@options.model_input_options
 @options.output_option
 @options.threads_option
 @options.quiet_option
-def command(texts, model, against, neurons, html, svg, color, encoding, errors, output, threads, quiet):
+def command(texts, model, against, neurons, html, svg, color, output, threads, quiet, **reading):
     """Show text coloured by how surprising each token is to a model: -log2 p(token | all before it), in bits.
 
     Without colours a row of marks stands under each row of text. Signs: ↵ a line ends, ¶ a sentence ends (</s>), · a
@@ -60,7 +60,6 @@ def command(texts, model, against, neurons, html, svg, color, encoding, errors, 
     with terminal.compile_notice(quiet), terminal.Bar(quiet) as bar:
         loaded = api.load(model, threads=threads)
         other = None if against is None else api.load(against, threads=threads)
-        reading = {"encoding": encoding, "errors": errors}
         if html is not None:
             streams.write_blocks(
                 html, api.explain_page(loaded, names, against=other, units=neurons, progress=bar, **reading)

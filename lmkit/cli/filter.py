@@ -19,14 +19,16 @@ zcat web.txt.gz | lmkit filter -m news.lmkit --max-perplexity 300 | head
 @options.model_option
 @option("--max-perplexity", type=float, metavar="X", help="Pass lines of at most this perplexity on.")
 @option("--keep", type=float, metavar="SHARE", help="Pass this share of the lines on, the least surprising ones.")
-@options.input_options
+@options.piece_options
+@options.model_input_options
 @options.output_option
 @options.threads_option
 @options.quiet_option
-def command(texts, model, max_perplexity, keep, encoding, errors, output, threads, quiet):
+def command(texts, model, max_perplexity, keep, no_bos, no_eos, errors, output, threads, quiet, **reading):
     """Pass on the lines of text that a model finds likely, in their order: cleaning of large collections.
 
-    A line's perplexity is that of `lmkit score`. --keep reads the files twice, so it takes no standard input.
+    A line's perplexity is that of `lmkit score`: a line is scored as the model saw lines. --keep reads the files twice,
+    so it takes no standard input.
     """
     if (max_perplexity is None) == (keep is None):
         raise click.UsageError("give either --max-perplexity or --keep")
@@ -36,9 +38,9 @@ def command(texts, model, max_perplexity, keep, encoding, errors, output, thread
     names = streams.check_texts(texts)
     from lmkit import api
 
-    with terminal.compile_notice(quiet):
+    with terminal.compile_notice(quiet), streams.BadLines(errors) as bad:
+        reading |= {"bos": not no_bos, "eos": not no_eos, "errors": errors, "on_error": bad.on_error}
         blocks = api.filter_lines(
-            api.load(model, threads=threads), names, max_perplexity=max_perplexity, keep=keep, encoding=encoding,
-            errors=errors,
-        )  # fmt: skip
+            api.load(model, threads=threads), names, max_perplexity=max_perplexity, keep=keep, **reading
+        )
         streams.write_blocks(output, blocks)

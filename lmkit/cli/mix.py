@@ -66,7 +66,7 @@ lmkit mix lstm.lmkit --cache neural --tune valid.txt -o cached.lmkit
     show_default=False,
     help="Name the models in the file instead of holding them: they must stay where and as they are.",
 )
-@options.input_options
+@options.model_input_options
 @options.threads_option
 @options.quiet_option
 def command(models, output, tune, threads, quiet, **choices):

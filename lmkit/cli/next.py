@@ -18,10 +18,11 @@ lmkit next
 @click.argument("context", default="")
 @options.model_option
 @options.top_option(default=10)
+@options.reserved_option(show_default="the model's")
 @options.format_option()
 @options.output_option
 @options.quiet_option
-def command(context, model, top, form, output, quiet):
+def command(context, model, top, reserved, form, output, quiet):
     """Show what may come next: the distribution p(token | CONTEXT).
 
     A row for each token, the most probable first: token, probability, and how often it followed the context
@@ -36,7 +37,7 @@ def command(context, model, top, form, output, quiet):
     from lmkit.text import escape
 
     with terminal.compile_notice(quiet):
-        rows = api.next_tokens(api.load(model), streams.read_prompt(context), top=top or None)
+        rows = api.next_tokens(api.load(model), streams.read_prompt(context), top=top or None, reserved=reserved)
     with streams.open_output(output) as file:
         if form == "json":
             for r in rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 import re
 from collections.abc import Callable
@@ -20,12 +21,16 @@ __all__ = [
     "decoding_options",
     "format_option",
     "input_options",
+    "log_base_option",
+    "model_input_options",
     "model_option",
     "models_option",
     "model_unless",
     "option",
     "output_option",
+    "piece_options",
     "quiet_option",
+    "reserved_option",
     "reset_option",
     "seed_option",
     "text_option",
@@ -52,10 +57,10 @@ class Command(click.Command):
 
         def parse_once(args):
             values, rest, order = parse(args)
-            single = [p for p in order if isinstance(p, click.Option) and not (p.multiple or p.is_flag)]
-            for parameter in single:
-                if single.count(parameter) > 1:
-                    raise click.UsageError(f"{parameter.opts[-1]} is given twice, and takes one value", ctx)
+            for parameter, times in collections.Counter(order).items():
+                if times > 1 and isinstance(parameter, click.Option) and not may_be_repeated(parameter):
+                    names = " or ".join([parameter.opts[-1], *parameter.secondary_opts])
+                    raise click.UsageError(f"{names} is given twice, and takes one value", ctx)
             return values, rest, order
 
         parser.parse_args = parse_once
@@ -78,6 +83,11 @@ class Command(click.Command):
         for heading, records in sections.items():
             with formatter.section(heading):
                 formatter.write_dl(records)
+
+
+def may_be_repeated(option: click.Option) -> bool:
+    """Whether all values of an option count, or it is a flag that always says the same."""
+    return option.multiple or (option.is_flag and not option.secondary_opts)
 
 
 class NumberList(click.ParamType):
@@ -249,7 +259,7 @@ reset_option = option(
     "--reset",
     type=click.Choice(["file", "sentence"]),
     default="file",
-    help="Where the model begins anew (an n-gram model does so at each sentence anyway).",
+    help="Where the model begins anew (an n-gram model does so at each sentence anyway), and the tokenizer.",
 )
 
 
@@ -264,6 +274,12 @@ def format_option(default: str = "text") -> Decorator:
     )
 
 
+reserved_option = functools.partial(
+    option,
+    "--reserved",
+    type=click.Choice(["error", "space", "keep"]),
+    help="What <unk>, <s> and </s> in a text are: an error, white space, or (<unk>) the unknown word.",
+)
 input_options = together(
     option(
         "--encoding",
@@ -273,10 +289,21 @@ input_options = together(
     ),
     option(
         "--errors",
-        type=click.Choice(["strict", "keep"]),
+        type=click.Choice(["strict", "keep", "report"]),
         default="strict",
-        help="What to do about invalid bytes: stop and say where, or let them pass as they are.",
+        help="What to do about invalid bytes: stop and say where, or let them pass as they are; or, in commands that "
+        "write a row for each line, leave the row of the line empty, as that of a reserved word, say so on stderr, go "
+        "on, and exit with 1.",
     ),
+)
+model_input_options = together(reserved_option(show_default="the model's"), input_options)
+
+piece_options = together(
+    option("--no-bos", is_flag=True, show_default=False, help="Lines are pieces: nothing is known of what is before."),
+    option("--no-eos", is_flag=True, show_default=False, help="Lines are pieces: their ends are not scored."),
+)
+log_base_option = option(
+    "--log-base", type=click.Choice(["e", "10", "2"]), default="e", help="The base of the logarithms that are printed."
 )
 
 tokenizer_option = functools.partial(
@@ -317,10 +344,5 @@ vocabulary_options = together(
         metavar="N",
         help="Keep tokens seen N times or more.",
     ),
-    option(
-        "--reserved",
-        type=click.Choice(["error", "space", "keep"]),
-        default="error",
-        help="What <unk>, <s> and </s> in a text are: an error, white space, or (<unk>) the unknown word.",
-    ),
+    reserved_option(default="error"),
 )

@@ -18,24 +18,23 @@ lmkit sample --n 1000 | lmkit perplexity
 @click.argument("texts", metavar="[TEXT]...", nargs=-1)
 @options.model_option
 @options.reset_option
-@options.input_options
+@options.log_base_option
+@options.model_input_options
 @options.format_option()
 @options.output_option
 @options.threads_option
 @options.quiet_option
-def command(texts, model, reset, encoding, errors, form, output, threads, quiet):
+def command(texts, model, log_base, form, output, threads, quiet, **choices):
     """Say how surprised a model is by text: perplexity, with and without words it does not know.
 
     Reads files (also .gz, .bz2 and .xz) and the standard input (-, or no file named). tokens counts words and
-    sentence ends; log_probability is natural.
+    sentence ends.
     """
     streams.check_output(output, [*(texts or "-"), model])
     names = streams.check_texts(texts)
     from lmkit import api
 
     with terminal.compile_notice(quiet):
-        evaluation = api.perplexity(
-            api.load(model, threads=threads), names, reset=reset, encoding=encoding, errors=errors
-        )
+        evaluation = api.perplexity(api.load(model, threads=threads), names, **choices)
     with streams.open_output(output) as file:
-        streams.write_record(file, evaluation.as_dict(finite=form == "json"), form)
+        streams.write_record(file, evaluation.as_dict(finite=form == "json", log_base=log_base), form)

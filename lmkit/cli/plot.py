@@ -28,8 +28,10 @@ lmkit plot --vary text 0.01-1 --valid valid.txt --format tsv corpus.txt > sizes.
 PICTURES, DRAWINGS, DATA = (".png", ".svg", ".pdf"), (".txt",), (".tsv", ".json")
 CURVES = ("texts", "axis")  # options of learning curves alone
 COMMON = (
-    "names", "vary", "measure", "scale", "dimensions", "encoding", "errors", "form", "output", "threads", "quiet",
+    "names", "vary", "measure", "scale", "dimensions", "reserved", "encoding", "errors", "form", "output", "threads",
+    "quiet",
 )  # fmt: skip
+PASSED_ON = ("measure", "reserved", "encoding", "errors")  # of these, to `lmkit.api` with the options of one kind
 API_NAMES = {"vocab": "vocabulary"}
 FILE_WIDTH = 80  # columns of a drawing in a file
 NO_BRAILLE = ("linux", "dumb")  # terminals without these characters in their font
@@ -138,7 +140,7 @@ def given(context: click.Context, varies: bool) -> dict[str, Any]:
     chosen = {}
     for parameter in context.command.params:
         name, source = parameter.name, context.get_parameter_source(parameter.name)
-        if source is ParameterSource.DEFAULT or (name in COMMON and name not in ("measure", "encoding", "errors")):
+        if source is ParameterSource.DEFAULT or (name in COMMON and name not in PASSED_ON):
             continue
         if name not in COMMON and (name in CURVES) == varies:
             if source is ParameterSource.ENVIRONMENT:

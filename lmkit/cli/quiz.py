@@ -51,7 +51,7 @@ ESCAPED = r"\x1b(\[[0-?]*[ -/]*[@-~]|O.|.)?"  # what an arrow, or another key of
 @options.allow_unk_option
 @options.seed_option()
 @option("--key", metavar="FILE", show_default="after the rounds", help="Write the answers here.")
-@options.input_options
+@options.model_input_options
 @options.format_option()
 @options.output_option
 @options.threads_option

@@ -58,6 +58,7 @@ lmkit sample --show                       # coloured by surprisal, as lmkit expl
     help="End a sample before STRING; of several, before the first that is complete. Escapes as in --prompt.",
 )  # fmt: skip
 @option("--keep-stop", is_flag=True, show_default=False, help="End a sample after that STRING, not before it.")
+@options.reserved_option(show_default="the model's")
 @options.allow_unk_option
 @option(
     "--show", is_flag=True, show_default=False,
@@ -65,15 +66,19 @@ lmkit sample --show                       # coloured by surprisal, as lmkit expl
 )  # fmt: skip
 @options.color_option
 @options.seed_option()
+@options.log_base_option
 @options.format_option()
 @options.output_option
 @options.threads_option
 @options.quiet_option
-def command(model, count, separator, prompt, stop, show, color, seed, form, output, threads, quiet, **choices):
+def command(
+    model, count, separator, prompt, stop, show, color, seed, reserved, log_base, form, output, threads, quiet,
+    **choices,
+):  # fmt: skip
     """Generate text from a model.
 
     text: the prompt and what follows it, as it is generated. tsv and json: a line for each token with token,
-    id, log-probability (natural, before temperature and filters), in json probability, and number of the sample.
+    id, log-probability (before temperature and filters), in json probability, and number of the sample.
     """
     if show and form != "text":
         raise click.UsageError(f"--show colours text: it does not go with --format {form}, which has log-probabilities")
@@ -86,7 +91,7 @@ def command(model, count, separator, prompt, stop, show, color, seed, form, outp
     from lmkit.sampling import sample_pieces, shown_prompt
 
     with terminal.compile_notice(quiet):
-        loaded = api.load(model, threads=threads)
+        loaded = api.load(model, threads=threads).reading(reserved)
         pieces = sample_pieces(
             loaded.language_model,
             count=count,
@@ -102,7 +107,7 @@ def command(model, count, separator, prompt, stop, show, color, seed, form, outp
             elif form == "text":
                 write_text(file, pieces, shown_prompt(loaded.text, prompt), separator)
             else:
-                write_tokens(file, pieces, loaded.text.vocabulary, json=form == "json")
+                write_tokens(file, pieces, loaded.text.vocabulary, log_base, json=form == "json")
 
 
 def write_text(file, pieces, prompt: bytes, separator: str) -> None:
@@ -161,8 +166,9 @@ def _line_end(text):
     return b"" if not text or text.endswith(b"\n") else b"\n"
 
 
-def write_tokens(file, pieces, vocabulary, *, json: bool) -> None:
+def write_tokens(file, pieces, vocabulary, log_base: str, *, json: bool) -> None:
     """Write a line for each token."""
+    from lmkit.logarithms import in_base
     from lmkit.text import escape
 
     for piece in pieces:
@@ -174,12 +180,13 @@ def write_tokens(file, pieces, vocabulary, *, json: bool) -> None:
                 row = {
                     "token": token,
                     "id": i,
-                    **streams.finite("log_probability", log_p),
+                    **streams.finite("log_probability", in_base(log_p, log_base)),
                     "probability": math.exp(log_p),
                     "stream": piece.stream,
+                    "log_base": log_base,
                 }
                 lines.append(streams.json_line(row))
             else:
-                lines.append(streams.tsv_line(escape(token), i, f"{log_p:.9g}", piece.stream))
+                lines.append(streams.tsv_line(escape(token), i, f"{in_base(log_p, log_base):.9g}", piece.stream))
         file.write(b"".join(lines))
         file.flush()

@@ -22,8 +22,35 @@ from lmkit.files import check_place, replacing
 ESCAPED = re.compile(f"[{''.join(map(chr, ESCAPES))}]")
 
 __all__ = [
-    "check_output", "check_texts", "is_open_as", "json_line", "open_output", "read_prompt", "unescaped", "write_blocks",
+    "BadLines", "check_output", "check_texts", "is_open_as", "json_line", "open_output", "read_prompt", "unescaped",
+    "write_blocks",
 ]  # fmt: skip
+
+
+class BadLines:
+    """Told of lines of a text that cannot be read: says so on stderr, and that the command has failed in the end.
+
+    The block of a `with` statement ends the command with 1 if there were any.
+    """
+
+    def __init__(self, errors: str):
+        self.count, self.on_error = 0, self._told if errors == "report" else None
+
+    def _told(self, message: str) -> None:
+        self.count += 1
+        terminal.say(f"Error: {message}")
+
+    def __enter__(self) -> BadLines:
+        return self
+
+    def __exit__(self, kind, *_) -> None:
+        if self.count and kind is None:
+            lines = "1 line was" if self.count == 1 else f"{self.count:,} lines were"
+            terminal.say(
+                f"Error: {lines} left out; --errors keep lets invalid bytes pass, --reserved space or keep lets "
+                "reserved words pass"
+            )
+            raise click.exceptions.Exit(1)
 
 
 def check_texts(texts: tuple[str, ...]) -> list[str]:
@@ -47,7 +74,12 @@ def unescaped(value: str) -> str:
     """Return the text that an option stands for: escapes are those of tables, and all else is itself."""
     from lmkit.text import unescape
 
-    return unescape(value)
+    text = unescape(value)
+    try:
+        encode(text)
+    except UnicodeEncodeError as error:
+        raise click.UsageError(f"{value!r} holds \\u{ord(text[error.start]):04x}, which is no character") from None
+    return text
 
 
 def read_prompt(prompt: str | None) -> str:

@@ -115,10 +115,15 @@ def followers(words, begins, samples, layout, order, states, sizes):
 
 
 @kernel
-def matches(words, records, begins, samples, values, layout, order, ids, found):
-    """Write for each token of a text how long the longest n-gram is that ends with it and is no blank."""
-    chain = np.zeros((1, max(order - 1, 1)), np.uint32)
-    _begin(chain, 0, order)
+def matches(words, records, begins, samples, values, layout, order, begin, ids, found):
+    """Write for each token of a text how long the longest n-gram is that ends with it and is no blank.
+
+    Parameters
+    ----------
+    begin : array of uint32, shape (1, max(order - 1, 1))
+        The state before the first token.
+    """
+    chain = begin.copy()
     for i in range(ids.size):
         word = known_word(np.int64(ids[i]), layout[1, SIZE])
         found[i] = 1

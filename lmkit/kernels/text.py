@@ -298,16 +298,19 @@ def _spacing(rules, left, quoted, kind):
 
 
 @kernel(_nrt=False)
-def split_words(block, size, i, ends, e, left, quoted, hold, classes, rules, starts, lengths):
+def split_words(block, size, i, ends, e, left, quoted, hold, alone, classes, rules, starts, lengths):
     """Cut into words, symbols, newlines, and joiners and blanks where the text departs from the rules.
 
     `left` and `quoted` say what stands before the text (see `_spacing`). With `hold` one blank at the very end is left
-    out where the rules would put one before a word. Returns as `split_whitespace`, then left and quoted.
+    out where the rules would put one before a word. With `alone` no quote stays open over a sentence end. Returns as
+    `split_whitespace`, then left and quoted.
     """
     n = 0
     while n + 2 <= len(starts):
         if e < len(ends) and ends[e] <= i:
             e, n = _emit_ends(ends, e, i, starts, lengths, n)
+            if alone:
+                quoted = 0
             continue
         if i == size:
             break

@@ -16,6 +16,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -54,6 +55,19 @@ class Cache(Wrapper):
     def __init__(self, base: LanguageModel, parameters: Parameters):
         super().__init__(base, parameters)
         self._several = isinstance(base.begin(1), tuple)  # parts of the base's state
+
+    def begin(self, n: int = 1) -> State:
+        inner = self.base.begin(n)
+        return self._join(inner, *self._empty(inner, n))
+
+    def begin_after(self, ids: Sequence[int], n: int = 1) -> State:
+        """Return the base's state of that name; nothing is in the window, as what the text holds is not known."""
+        inner = self.base.begin_after(ids, n)
+        return self._join(inner, *self._empty(inner, n))
+
+    @abc.abstractmethod
+    def _empty(self, inner: State, n: int) -> tuple[np.ndarray, ...]:
+        """Return the own parts of the states of n streams with nothing in their windows; `inner` is the base's."""
 
     @abc.abstractmethod
     def recall(self, state: State, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, State]:
@@ -218,8 +232,8 @@ class UnigramCache(Cache):
     family, kind = "unigram-cache", UnigramParameters
     own_parts = 1
 
-    def begin(self, n: int = 1) -> State:
-        return self._join(self.base.begin(n), np.empty((n, 0), np.int32))
+    def _empty(self, inner: State, n: int) -> tuple[np.ndarray, ...]:
+        return (np.empty((n, 0), np.int32),)
 
     def advance(self, state: State, ids: np.ndarray) -> State:
         inner, (history,) = self._split(state)

@@ -76,6 +76,11 @@ class Ensemble(Stored):
     def begin(self, n: int = 1) -> State:
         return self._join([member.begin(n) for member in self.members])
 
+    def begin_after(self, ids: Sequence[int], n: int = 1) -> State:
+        known = np.asarray(ids, np.int32)
+        parts = zip(self.members, self.mappings, strict=True)
+        return self._join([member.begin_after(mapping.ids[known].tolist(), n) for member, mapping in parts])
+
     def advance(self, state: State, ids: np.ndarray) -> State:
         parts = zip(self.members, self.mappings, self._split(state), strict=True)
         return self._join([member.advance(part, mapping.ids[ids]) for member, mapping, part in parts])

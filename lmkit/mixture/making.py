@@ -40,6 +40,7 @@ def made(
     dynamic: bool,
     static: bool,
     report: Callable[[str], object],
+    reserved: str | None = None,
 ) -> tuple[LanguageModel, dict[str, Any]]:
     """Return what `lmkit.api.mix` makes of models, and a record of it.
 
@@ -62,7 +63,7 @@ def made(
         if weights_by is not None:
             context_member(mixed.members)
         if weights is None:
-            ids = _ids(mixed, texts)
+            ids = _ids(mixed, texts, reserved)
             _warn_of_training_texts(models, names, texts)
             fitted = _multiplied if rule == "log-linear" else _weighted if weights_by is None else _bucketed
             mixed = fitted(mixed, ids, report)
@@ -70,7 +71,7 @@ def made(
         mixed = compiled(mixed)
         report(f"compiled: {sum(mixed.trie.sizes[1:])} n-grams")
     if dynamic or cache:
-        ids = _ids(mixed, texts) if ids is None else ids
+        ids = _ids(mixed, texts, reserved) if ids is None else ids
     if dynamic:
         mixed = _tuned(mixed, DynamicEvaluation, tune_dynamic, ids, report)
     if cache:
@@ -117,8 +118,9 @@ def _check(models, texts, rule, weights, weights_by, cache, dynamic, static):
         raise OptionError("--dynamic goes with one recurrent model; mix the model that it makes with the others")
 
 
-def _ids(model: LanguageModel, texts: list[Corpus]) -> np.ndarray:
-    parts = [encoded.ids for corpus in texts for encoded in model.text.encode_corpus(corpus)]
+def _ids(model: LanguageModel, texts: list[Corpus], reserved: str | None) -> np.ndarray:
+    text = model.text.reading(reserved)
+    parts = [encoded.ids for corpus in texts for encoded in text.encode_corpus(corpus)]
     ids = np.concatenate([np.empty(0, np.int32), *parts])
     if not len(ids):
         raise CorpusError(f"{', '.join(corpus.title for corpus in texts)}: holds no tokens to tune on")

@@ -76,9 +76,8 @@ class NeuralCache(Cache):
         check_base(base)
         super().__init__(base, parameters)
 
-    def begin(self, n: int = 1) -> State:
-        inner = self.base.begin(n)
-        return self._join(inner, self.base.top(inner)[:, None][:, :0], np.empty((n, 0), np.int32))
+    def _empty(self, inner: State, n: int) -> tuple[np.ndarray, ...]:
+        return self.base.top(inner)[:, None][:, :0], np.empty((n, 0), np.int32)
 
     def advance(self, state: State, ids: np.ndarray) -> State:
         inner, (keys, history) = self._split(state)

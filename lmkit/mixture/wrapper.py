@@ -45,7 +45,8 @@ class Wrapper(Stored):
     def settings(self) -> dict:
         prefix = self.family.replace("-", "_")
         own = self.parameters.describe()
-        return {**self.base.settings(), **{f"{prefix}_{key}": value for key, value in own.items()}}
+        text = self.text.settings.describe()
+        return {**self.base.settings(), **text, **{f"{prefix}_{key}": value for key, value in own.items()}}
 
     def config(self) -> dict:
         """Return what besides the arrays makes the model, for its file."""

@@ -29,7 +29,7 @@ from lmkit.ngram.options import MAX_ORDER
 from lmkit.ngram.trie import INTERNAL_COLUMNS, LEAF_COLUMNS, MOST
 from lmkit.text import Corpus, TextLayer, TextSettings, Vocabulary, escape, unescape
 from lmkit.text.table import TokenTable
-from lmkit.threads import available
+from lmkit.threads import usable
 
 __all__ = ["arpa_lines", "read_arpa"]
 
@@ -125,7 +125,7 @@ def read_arpa(
     CorpusError
         It cannot be read.
     """
-    threads = threads or available()
+    threads = usable(threads)
     reader = _Reader(corpus, progress)
     counts = _header(reader)
     check_memory(counts, reader.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -98,6 +98,9 @@ class NGramModel(Stored):
 
     def begin(self, n: int = 1) -> np.ndarray:
         return np.full(n, self._begin, np.uint32)
+
+    def begin_after(self, ids: Sequence[int], n: int = 1) -> np.ndarray:
+        return self._advanced(np.zeros(n, np.uint32), ids, n)
 
     def log_probs(self, state: np.ndarray) -> np.ndarray:
         rows = np.empty((len(state), self.vocabulary_size), np.float32)
@@ -276,11 +279,12 @@ class NGramModel(Stored):
         ngram_query.count_rows(self.trie.nodes, self.trie.leaves, self.trie.counts, read_only(state), rows)
         return rows
 
-    def orders(self, ids: np.ndarray) -> np.ndarray:
+    def orders(self, ids: np.ndarray, after: Sequence[int] | None = None) -> np.ndarray:
         trie, found = self.trie, np.empty(len(ids), np.int64)
+        begin = self._begin if after is None else int(self.begin_after(after)[0])
         blank = np.zeros(sum(trie.sizes) if len(self.blanks) else 0, np.uint8)
         blank[self.blanks] = 1
-        shared = (trie.nodes, trie.leaves, self.order, self.vocabulary_size, self._begin, blank)
+        shared = (trie.nodes, trie.leaves, self.order, self.vocabulary_size, begin, blank)
         match_in_parts(ngram_query.matches, shared, ids, found, self.threads)
         return np.searchsorted(np.cumsum(trie.sizes), found, side="right")
 

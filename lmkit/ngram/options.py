@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 
 from lmkit.errors import OptionError
-from lmkit.threads import available
+from lmkit.threads import usable
 
 __all__ = ["BACK_OFF", "INTERPOLATE", "MAX_ORDER", "SMOOTHINGS", "NGramOptions", "check_cutoffs"]
 
@@ -86,11 +86,10 @@ class NGramOptions:
     temp: str | None = None
 
     def __post_init__(self):
-        if self.threads is None:
-            object.__setattr__(self, "threads", available())
+        object.__setattr__(self, "threads", usable(self.threads))
         numbers = (int, float, type(None))
         for name, kind in (
-            ("order", int), ("threads", int), ("memory", (int, type(None))),
+            ("order", int), ("memory", (int, type(None))),
             ("k", numbers), ("discount", numbers), ("alpha", numbers),
         ):  # fmt: skip
             if not isinstance(getattr(self, name), kind):
@@ -99,8 +98,6 @@ class NGramOptions:
             raise OptionError(f"--order is {self.order}; it must be from 1 to {MAX_ORDER}")
         if self.smoothing not in SMOOTHINGS:
             raise OptionError(f"--smoothing is {self.smoothing!r}; choose one of {', '.join(SMOOTHINGS)}")
-        if self.threads < 1:
-            raise OptionError(f"--threads is {self.threads}; it must be at least 1")
         if self.memory is not None and self.memory < 1:
             raise OptionError(f"--memory is {self.memory}; it must be at least 1 byte")
         self._check_smoothing()

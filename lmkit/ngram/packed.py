@@ -23,6 +23,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -232,6 +233,9 @@ class PackedModel(Stored):
             state[:, 0] = 1 + BOS
         return state
 
+    def begin_after(self, ids: Sequence[int], n: int = 1) -> np.ndarray:
+        return self._advanced(np.zeros((n, max(self.order - 1, 1)), np.uint32), ids, n)
+
     def log_probs(self, state: np.ndarray) -> np.ndarray:
         rows = np.empty((len(state), self.vocabulary_size), np.float32)
         rows_in_parts(queries.log_prob_rows, self._numbers, state, rows, self.threads)
@@ -327,9 +331,10 @@ class PackedModel(Stored):
         shorter[np.arange(len(state)), longest] = 0
         return shorter
 
-    def orders(self, ids: np.ndarray) -> np.ndarray:
+    def orders(self, ids: np.ndarray, after: Sequence[int] | None = None) -> np.ndarray:
         found = np.empty(len(ids), np.int64)
-        match_in_parts(queries.matches, self._numbers, ids, found, self.threads)
+        begin = read_only(self.begin() if after is None else self.begin_after(after))
+        match_in_parts(queries.matches, (*self._numbers, begin), ids, found, self.threads)
         return found
 
     def token_vectors(self) -> tuple[SparseVectors, SparseVectors] | None:

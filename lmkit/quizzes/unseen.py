@@ -18,7 +18,7 @@ from lmkit.errors import CorpusError, LmkitWarning, OptionError
 from lmkit.memory import memory_limit
 from lmkit.model import LanguageModel
 from lmkit.quizzes.passages import Text
-from lmkit.text import Corpus, TextLayer
+from lmkit.text import RESERVED_RULES, Corpus, TextLayer
 from lmkit.text.table import padded
 from lmkit.untrusted import entries, entry
 
@@ -62,12 +62,14 @@ class Training:
             columns = [tuple(corpus[key] for corpus in corpora) for key in ("name", "sha256", "bytes", "tokens")]
             learnt = held_out.get("first_token", sum(columns[3]))
             encoding, errors = options["encoding"], options["errors"]
+            reserved = options.get("reserved")
         except (KeyError, TypeError, AttributeError):
             return None
         names, checksums, sizes, tokens = columns
         strings, numbers = (*names, *checksums, encoding, errors), (*sizes, *tokens, learnt)
         if not names or not all(type(s) is str for s in strings) or not all(type(n) is int and n >= 0 for n in numbers):
             return None
+        layer = layer.reading(reserved if reserved in RESERVED_RULES else None)
         return cls(*columns, learnt, layer, encoding, errors)
 
     def learnt_of(self, checksum: str) -> int | None:

@@ -8,6 +8,7 @@ shards share nothing else, so that threads need not wait for each other until a 
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -144,6 +145,12 @@ class Shard:
             self.dh = [np.zeros((steps, streams, padded), dtype) for _ in range(2)]
             self.dembedded = np.zeros((rows, inputs), dtype)
             self.scratch = np.zeros(products.SCRATCH if network.width == products.WIDTH else 0, dtype)
+
+    def at(self, state: np.ndarray) -> Shard:
+        """Return a shard in the same memory that is at another state; what still runs in this one does not touch it."""
+        other = copy.copy(self)
+        other.state = state
+        return other
 
     def forward(self, ids: np.ndarray, drop: Dropout | None = None) -> np.ndarray:
         """Run the window and move the state on; return the last layer's h, (T, B, P).

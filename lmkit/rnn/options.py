@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from lmkit.errors import OptionError
-from lmkit.threads import available
+from lmkit.threads import usable
 
 __all__ = ["ARCHITECTURES", "DECAYS", "INITIALISATIONS", "OPTIMIZERS", "PRESETS", "SOFTMAXES", "RNNOptions", "seconds"]
 
@@ -143,8 +143,7 @@ class RNNOptions:
                 continue  # then those end the training
             if getattr(self, name) is None:
                 self._set(name, RATES.get(self.optimizer, value) if name == "learning_rate" else value)
-        if self.threads is None:
-            self._set("threads", available())
+        self._set("threads", usable(self.threads))
         for name, optimizer, value in (("momentum", "sgd", 0.9), ("weight_decay", "adamw", 0.01)):
             if self.optimizer == optimizer:
                 self._set(name, value if getattr(self, name) is None else getattr(self, name))
@@ -162,7 +161,7 @@ class RNNOptions:
         for name, least, most in (
             ("layers", 1, MOST_LAYERS), ("hidden", 1, LARGEST), ("bptt", 1, LARGEST), ("batch", 1, LARGEST),
             ("shards", 1, 1024), ("warmup", 0, None), ("patience", 0, None), ("steps", 1, None), ("epochs", 1, None),
-            ("seed", 0, 2**64 - 1), ("threads", 1, None), ("embedding", 0, LARGEST), ("validate_every", 1, None),
+            ("seed", 0, 2**64 - 1), ("embedding", 0, LARGEST), ("validate_every", 1, None),
         ):  # fmt: skip
             value = getattr(self, name)
             if value is None:

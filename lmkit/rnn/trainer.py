@@ -13,7 +13,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import numpy as np
@@ -24,16 +24,22 @@ from lmkit.rnn.network import Dropout, Network, Shard
 from lmkit.rnn.options import RNNOptions
 from lmkit.rnn.windows import Streams, fit
 
-__all__ = ["Diverged", "Progress", "Trainer"]
+__all__ = ["Diverged", "Progress", "Stopped", "Trainer"]
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Kingma and Ba (2015)
 HALF = 0.5  # by which `--decay plateau` lowers the learning rate
 LOST = 1.5  # a loss of so many times that of a uniform guess is no learning
 HOPELESS = 100.0  # nats: no text is so unlike another one
+LONG = 3e9  # multiplications of a window, about a tenth of a second of a core: from there on who waits can be called
+LOOK = 0.05  # seconds between two looks whether to stop
 
 
 class Diverged(LmkitError):
     """The loss is no number, or far above that of a uniform guess."""
+
+
+class Stopped(Exception):
+    """A step or a validation was given up on demand: the training is where it was before."""
 
 
 @dataclasses.dataclass
@@ -90,6 +96,11 @@ class Trainer:
     ids, held_out : ndarray of int32
         What to learn from and what to validate on (may be empty).
     options : RNNOptions
+
+    Attributes
+    ----------
+    stopping : callable
+        Asked while a step or a validation goes on, whether to give it up and raise `Stopped`.
     """
 
     def __init__(self, network: Network, ids: np.ndarray, held_out: np.ndarray, options: RNNOptions):
@@ -115,7 +126,12 @@ class Trainer:
         self.blocks = -(-network.flat.size // optimizers.BLOCK)
         self.squares = np.zeros(self.blocks, network.flat.dtype)
         self.threads = min(options.threads, max(len(self.parts), 1))
-        self.pool = ThreadPoolExecutor(self.threads - 1, "lmkit-shard") if self.threads > 1 else None
+        self.stopping: Callable[[], bool] = lambda: False
+        self.abandoned = False  # whether threads may still be at work that nobody waits for
+        # forward and backward, each weight once a token
+        self.long = 3 * network.flat.size * self.streams.count * self.streams.length > LONG
+        workers = self.threads - (not self.long)  # this thread takes its share of short work, and attends to long work
+        self.pool = ThreadPoolExecutor(workers, "lmkit-shard") if workers else None
 
     @property
     def total_steps(self) -> float:
@@ -162,20 +178,19 @@ class Trainer:
         ------
         Diverged
             The weights are then as they were before.
+        Stopped
         """
         started = time.perf_counter()
         progress, number = self.progress, self.progress.window
         if number == 0:
             for shard in self.shards:
                 shard.state[:] = 0
-        self._run(self.network.packing(training=True))
-        windows = [self.streams.window(number, first, last) for first, last in self.parts]
-        tokens = sum(targets.size for _, targets in windows)
-        losses = self._run([
-            (shard.backward, *window, 1 / tokens, self._dropout(i))
-            for i, (shard, window) in enumerate(zip(self.shards, windows, strict=True))
-        ])  # fmt: skip
-        loss = sum(losses) / tokens
+        before = [shard.state.copy() for shard in self.shards]
+        try:
+            loss, tokens = self._loss_and_gradients()
+        except Stopped:
+            self.shards = [shard.at(state) for shard, state in zip(self.shards, before, strict=True)]
+            raise
         self._update(loss)
         progress.step += 1
         progress.tokens += tokens
@@ -188,6 +203,18 @@ class Trainer:
         progress.seconds += elapsed
         progress.step_seconds += elapsed
         return loss
+
+    def _loss_and_gradients(self) -> tuple[float, int]:
+        """Read a window of all streams: return its mean loss and its tokens, and leave the gradients of the shards."""
+        number = self.progress.window
+        self._run(self.network.packing(training=True))
+        windows = [self.streams.window(number, first, last) for first, last in self.parts]
+        tokens = sum(targets.size for _, targets in windows)
+        losses = self._run([
+            (shard.backward, *window, 1 / tokens, self._dropout(i))
+            for i, (shard, window) in enumerate(zip(self.shards, windows, strict=True))
+        ])  # fmt: skip
+        return sum(losses) / tokens, tokens
 
     def _dropout(self, shard: int) -> Dropout | None:
         options = self.options
@@ -220,7 +247,7 @@ class Trainer:
                 corrected = rate / (1 - BETA1**t), BETA1, BETA2, 1 / math.sqrt(1 - BETA2**t)
                 numbers = [number(x) for x in (*corrected, EPSILON, decay)]
                 update = optimizers.adam, flat, self.m, self.v, self.gradients[0]
-        self._run([(*update, *part, shorten, *numbers) for part in parts])
+        self._finish([(*update, *part, shorten, *numbers) for part in parts])
 
     def _block_parts(self) -> list[tuple[int, int]]:
         cuts = [self.blocks * i // self.threads for i in range(self.threads + 1)]
@@ -230,7 +257,24 @@ class Trainer:
         """Call each (function, *arguments), on all threads, and return the results in order.
 
         Jobs are dealt out to the threads, and this one takes its share: a hand-over costs as much as a small job.
+        Where work is long, it is handed over altogether, so that this thread can leave it.
+
+        Raises
+        ------
+        Stopped
+            The jobs may go on for a while; what they write is not to be used.
         """
+        if not self.long:
+            return self._finish(jobs)
+        dealt = [self.pool.submit(_call_all, jobs[i :: self.threads]) for i in range(min(self.threads, len(jobs)))]
+        while wait(dealt, LOOK).not_done:
+            if self.stopping():
+                self.abandoned = True
+                raise Stopped
+        return [dealt[i % self.threads].result()[i // self.threads] for i in range(len(jobs))]
+
+    def _finish(self, jobs: list[tuple]) -> list:
+        """Do as `_run` does, and never leave the jobs before they are done."""
         if self.pool is None or len(jobs) == 1:
             return [function(*arguments) for function, *arguments in jobs]
         others = [self.pool.submit(_call_all, jobs[i :: self.threads]) for i in range(1, min(self.threads, len(jobs)))]
@@ -239,8 +283,10 @@ class Trainer:
 
     @property
     def validation_due(self) -> bool:
-        """Whether the last step was one after which to validate."""
-        return self.progress.step % self.validate_every == 0 or self.finished
+        """Whether the last step was one after which to validate, and that is still to be done."""
+        progress = self.progress
+        done = not progress.step or (bool(progress.history) and progress.history[-1]["step"] == progress.step)
+        return not done and (progress.step % self.validate_every == 0 or self.finished)
 
     def validate(self) -> dict[str, Any]:
         """Measure the loss on the held-out text, remember the best weights, and return the new record.
@@ -283,6 +329,8 @@ class Trainer:
         reader.state[:] = 0
         total = 0.0
         for number in range(self.held_out.windows):
+            if self.stopping():
+                raise Stopped
             losses = reader.losses(*self.held_out.window(number, first, last))
             total += float(losses[self.held_out.real(number, first, last)].sum(dtype=np.float64))
         return total
@@ -312,7 +360,11 @@ class Trainer:
         Raises
         ------
         Diverged
+        Stopped
+            Before the step or the validation that was under way.
         """
+        if self.validation_due:  # it was given up before
+            self.validate()
         while not self.finished:
             loss = self.step()
             if self.validation_due:
@@ -320,9 +372,9 @@ class Trainer:
             on_step(self, loss)
 
     def close(self) -> None:
-        """End the threads."""
+        """End the threads, without waiting for work that was given up."""
         if self.pool is not None:
-            self.pool.shutdown()
+            self.pool.shutdown(wait=not self.abandoned, cancel_futures=True)
 
 
 def _call_all(jobs: list[tuple]) -> list:

@@ -27,9 +27,10 @@ from lmkit.rnn.model import RNNModel
 from lmkit.rnn.network import Network, Shape
 from lmkit.rnn.options import RNNOptions
 from lmkit.rnn.outputs import block_rows
-from lmkit.rnn.trainer import Diverged, Trainer
+from lmkit.rnn.trainer import Diverged, Stopped, Trainer
 from lmkit.rnn.windows import fit
 from lmkit.text import TextLayer
+from lmkit.threads import aside
 
 __all__ = ["check_memory", "shape_of", "train"]
 
@@ -132,17 +133,16 @@ def train(
         )
     check_memory(shape, options, len(split.ids))
     compile_kernels(shape, options)
+    network = Network(shape)
+    if not resumed:
+        rng = np.random.default_rng(options.seed)
+        network.flat[:] = aside(initialise, shape, network.layout, counts, options.init, rng)
     with interruptible() as interrupted:
-        network = Network(shape)
         trainer = Trainer(network, split.ids, split.held_out, options)
         session = Session(trainer, text, split, {**record, "held_out": split.record}, output, progress, interrupted)
         try:
             if resumed:
                 resumed.restore(trainer)
-            else:
-                rng = np.random.default_rng(options.seed)
-                network.flat[:] = initialise(shape, network.layout, counts, options.init, rng)
-                trainer.best[:] = network.flat
             session.run()
         finally:
             trainer.close()
@@ -212,8 +212,11 @@ class Session:
         """Train to the end."""
         self.saved_step = self.trainer.progress.step
         self._stop_if_interrupted()
+        self.trainer.stopping = self.interrupted.is_set
         try:
             self.trainer.run(self._after_step)
+        except Stopped:
+            self._stop_if_interrupted()
         except Diverged as error:
             raise self._diverged(error) from None
 

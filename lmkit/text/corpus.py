@@ -78,6 +78,8 @@ class Corpus:
     def __init__(
         self, name: str, encoding: str = "utf-8", errors: str = "strict", data: bytes | BinaryIO | None = None
     ):
+        if errors == "report":
+            raise OptionError("--errors report goes with score, filter and tokenize, which write a row for each line")
         if errors not in ("strict", "keep"):
             raise OptionError(f"errors is {errors!r}; expected one of: strict, keep")
         try:
@@ -151,6 +153,9 @@ class Corpus:
             characters, bad = kernels.inspect_utf8(block, size)
             if bad >= 0 and self.errors == "strict":
                 line = self.lines + kernels.count_newlines(block, bad) + 1
+                good = block[:bad].tobytes().rfind(b"\n") + 1
+                if good:  # the lines before it are fit for use
+                    yield block, good, self._taken
                 offset = self._mark + self.bytes + bad
                 raise self._invalid(f"0x{int(block[bad]):02x}", line, offset)
             self.characters += characters
@@ -203,7 +208,9 @@ class Corpus:
                 start = error.start - len(state[0])  # the object of the error begins with what was held back
                 before = make("ignore")
                 before.setstate(state)
-                line = newlines + before.decode(chunk[: max(start, 0)]).count("\n") + 1
+                good = before.decode(chunk[: max(start, 0)])
+                line = newlines + good.count("\n") + 1
+                yield good.removeprefix("\ufeff" if first else "").encode("utf-8", "surrogateescape")
                 found = error.object[error.start : max(error.end, error.start + 1)].hex(" ")
                 raise self._invalid(f"0x{found}", line, self._read - len(chunk) + start) from None
             except UnicodeError as error:  # the decoder cannot begin, or has made what is no Unicode text

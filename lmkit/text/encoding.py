@@ -18,6 +18,7 @@ from lmkit.text.vocabulary import to_bytes, to_str
 __all__ = ["Decoder", "Encoded", "Encoder", "concatenate", "lowered", "without"]
 
 NONE = np.zeros(0, np.int64)
+RETURN = ord("\r")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +67,9 @@ class Encoder:
         The name of the text, for errors.
     add : bool
         Whether new tokens are added to the table (or bytes are counted).
+    alone : bool
+        Whether the tokens of a sentence do not depend on the sentences before it. Where sentences are lines, a last
+        line without a line break then gets one, as all lines of the text have it.
 
     Attributes
     ----------
@@ -75,9 +79,12 @@ class Encoder:
         The sum over the first axis is how often each byte has come, for the byte tokenizer with `add`.
     """
 
-    def __init__(self, settings: TextSettings, table: TokenTable | None, title: str, add: bool = False):
+    def __init__(
+        self, settings: TextSettings, table: TokenTable | None, title: str, add: bool = False, alone: bool = False
+    ):
         self.settings, self.table, self.title, self.add = settings, table, title, add
-        self.splitter = Splitter(settings)
+        self.splitter = Splitter(settings, alone)
+        self.completes_lines, self.line_break = alone and settings.sentence == "line", b"\n"
         self.bytes = np.zeros((4 if add and table is None else 0, 256), np.int64)
         self.lines = self.sentences = self.unknown = 0
 
@@ -94,6 +101,8 @@ class Encoder:
             block, size = padded(data), len(data)
         ends = self.splitter.ends(block, size)
         self.sentences += len(ends)
+        if self.completes_lines and len(ends):
+            self.line_break = b"\r\n" if block[max(ends[-1] - 2, 0)] == RETURN else b"\n"
         if self.settings.tokenizer == "byte":
             ids = np.empty(size + len(ends), np.int32)
             kernels.encode_bytes(block, size, ends, ids, self.bytes)
@@ -104,7 +113,12 @@ class Encoder:
         return concatenate(parts)
 
     def finish(self) -> Encoded:
-        """Return the sentence end of a text that stops in the middle of a sentence, or nothing."""
+        """Return the sentence end of a text that stops in the middle of a sentence, or nothing.
+
+        With `alone` the end of a line has its line break before it.
+        """
+        if self.completes_lines and self.splitter.open:
+            return self.feed(padded(self.line_break), len(self.line_break))
         open_sentences = int(self.splitter.open)
         self.sentences += open_sentences
         return Encoded(np.full(open_sentences, EOS, np.int32), NONE)

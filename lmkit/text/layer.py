@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -13,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from lmkit.errors import CorpusError, LmkitWarning, ModelError, OptionError
-from lmkit.model import EOS
+from lmkit.model import UNK
 from lmkit.text.corpus import Corpus
-from lmkit.text.encoding import Decoder, Encoded, Encoder, concatenate, without
+from lmkit.text.encoding import Decoder, Encoded, Encoder, concatenate
 from lmkit.text.settings import TextSettings
 from lmkit.text.table import padded
-from lmkit.text.tokenizers import START, Spelling
+from lmkit.text.tokenizers import Spelling
 from lmkit.text.unicode_table import UNICODE_VERSION
 from lmkit.text.vocabulary import Vocabulary, to_bytes
 
@@ -61,46 +60,24 @@ class TextLayer:
         """Return what the layer was made of."""
         return TextLayer, (self.settings, self.vocabulary, self.unicode_version, self.lowercase_version)
 
-    def encode_corpus(self, corpus: Corpus, progress: Callable[[int], object] | None = None) -> Iterator[Encoded]:
+    def encode_corpus(
+        self, corpus: Corpus, progress: Callable[[int], object] | None = None, alone: bool = False
+    ) -> Iterator[Encoded]:
         """Yield the ids of a text, block by block; the last is its `</s>` where none stands at its end yet.
 
-        `progress` is called as by `Corpus.blocks`.
+        `progress` is called as by `Corpus.blocks`. With `alone` sentences do not depend on each other: see `Encoder`.
 
         Raises
         ------
         CorpusError
             As `Corpus.blocks`, and where the text spells a reserved token.
         """
-        encoder = self.encoder(corpus.title)
+        encoder = self.encoder(corpus.title, alone=alone)
         for block, size in corpus.padded_blocks(progress):
             yield encoder.feed(block, size)
         last = encoder.finish()
         if len(last.ids):
             yield last
-
-    def encode_lines(self, corpus: Corpus) -> Iterator[tuple[list[bytes], Encoded]]:
-        """Yield the lines of a text, block by block as they arrive, and their ids: each line is a sentence.
-
-        Its newline is no token of it, `</s>` is; the sentence rule of the settings does not matter.
-
-        Raises
-        ------
-        CorpusError
-            As `encode_corpus`.
-        """
-        settings = dataclasses.replace(self.settings, sentence="line")
-        corpus.live = True
-        encoder, alone = self.encoder(corpus.title, settings), settings.tokenizer == "word"
-        for block, size in corpus.padded_blocks():
-            parts = []
-            for piece, length in pieces_without_open_quotes(block, size) if alone else [(block, size)]:
-                encoder.splitter.left, encoder.splitter.quoted = START
-                parts.append(encoder.feed(piece, length))
-            encoded, last = concatenate(parts), encoder.finish()
-            if settings.tokenizer != "whitespace":  # which alone has no token for a newline
-                encoded = without(encoded, np.flatnonzero(encoded.ids == EOS) - 1)
-            lines = block[:size].tobytes().split(b"\n")
-            yield lines if len(last.ids) else lines[:-1], concatenate([encoded, last])
 
     def encode_text(self, text: str, complete: bool = True) -> Encoded:
         """Return the ids of a str; U+DC80 to U+DCFF in it are bytes that are not UTF-8.
@@ -128,10 +105,26 @@ class TextLayer:
             parts.append(encoder.finish())
         return concatenate(parts)
 
-    def encoder(self, title: str, settings: TextSettings | None = None) -> Encoder:
-        """Return a new stream from bytes to ids, for a text of this title, by these or by other settings."""
+    def encoder(self, title: str, settings: TextSettings | None = None, alone: bool = False) -> Encoder:
+        """Return a new stream from bytes to ids, for a text of this title, by these or by other settings.
+
+        With `alone` sentences do not depend on each other: see `Encoder`.
+        """
         table = None if self.settings.tokenizer == "byte" else self.vocabulary.table
-        return Encoder(settings or self.settings, table, title)
+        return Encoder(settings or self.settings, table, title, alone=alone)
+
+    def reading(self, reserved: str | None) -> TextLayer:
+        """Return a layer of the same vocabulary with another rule for reserved words; None leaves its own.
+
+        Raises
+        ------
+        OptionError
+            It is none of `lmkit.text.RESERVED_RULES`.
+        """
+        if reserved is None:
+            return self
+        settings = dataclasses.replace(self.settings, reserved=reserved)
+        return TextLayer(settings, self.vocabulary, self.unicode_version, self.lowercase_version)
 
     def decoder(self) -> Decoder:
         """Return a new stream from ids to bytes, at the start of a text."""
@@ -185,24 +178,16 @@ class TextLayer:
         return cls(settings, vocabulary, *versions)
 
     @functools.cached_property
+    def line_break_ids(self) -> tuple[int, ...]:
+        """The token of a line break, `<unk>` where the vocabulary lacks it; empty where no line break is a token."""
+        if self.settings.tokenizer == "whitespace":
+            return ()
+        known = (self.vocabulary.id(line_break) for line_break in ("\n", "\r\n"))
+        return (next((i for i in known if i is not None), UNK),)
+
+    @functools.cached_property
     def _spelling(self) -> Spelling:
         return Spelling(self.settings, self.vocabulary)
-
-
-def pieces_without_open_quotes(block: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, int]]:
-    """Cut lines, the last of which may be open, after each that has an odd number of straight quotes.
-
-    The word tokenizer remembers such a quote on the next line.
-    """
-    newlines = np.flatnonzero(block[:size] == ord("\n")) + 1
-    quotes = np.searchsorted(np.flatnonzero(block[:size] == ord('"')), newlines)
-    cuts = newlines[np.diff(quotes, prepend=0) % 2 == 1].tolist()
-    if not cuts:
-        yield block, size
-        return
-    for start, end in itertools.pairwise([0, *cuts, size]):
-        if start < end:
-            yield padded(block[start:end].tobytes()), end - start
 
 
 def _compare_versions(done: str, found: str, expected: str) -> None:

@@ -20,6 +20,7 @@ from lmkit.text.layer import TextLayer
 from lmkit.text.settings import TextSettings
 from lmkit.text.table import TokenTable
 from lmkit.text.vocabulary import Vocabulary, to_bytes, to_str, unescape
+from lmkit.threads import aside
 
 __all__ = ["learn", "read_vocabulary"]
 
@@ -80,11 +81,11 @@ def learn(
         counts, records = _read(corpora, settings, table, not given, buffer, progress)
         if table is None:
             return buffer.renumbered(None), TextLayer(settings, Vocabulary.all_bytes()), counts, records
-        order = _ranking(table, counts)
+        order = aside(_ranking, table, counts)
         if not given:
             order = order[: np.count_nonzero(counts[order] >= min_count)][:vocab_size]
-        layer, counts, mapping = _ranked(settings, table, counts, order)
-        return buffer.renumbered(mapping), layer, counts, records
+        layer, counts, mapping = aside(_ranked, settings, table, counts, order)
+        return aside(buffer.renumbered, mapping), layer, counts, records
 
 
 def _read(
@@ -156,7 +157,7 @@ class _Buffer:
             if end > len(self.ids):
                 foreseen = min(1.05 * self.expected / max(self.bytes, 1), 16)  # the first block may mislead
                 larger = np.empty(min(int(end * max(foreseen, 1.5)), self.most), np.int32)
-                larger[: self.size] = self.ids[: self.size]
+                aside(np.copyto, larger[: self.size], self.ids[: self.size])
                 self.ids = larger
             self.ids[self.size : end] = ids
         self.size = end

@@ -11,6 +11,7 @@ from lmkit.model import EOS, RESERVED
 from lmkit.text.corpus import Corpus
 from lmkit.text.encoding import Encoded, Encoder
 from lmkit.text.layer import TextLayer
+from lmkit.text.lines import OnError, blanked, checked_blocks
 from lmkit.text.settings import TextSettings
 from lmkit.text.tokenizers import START, Spelling
 from lmkit.text.vocabulary import Vocabulary, escape, to_bytes, to_str, unescape
@@ -18,8 +19,16 @@ from lmkit.text.vocabulary import Vocabulary, escape, to_bytes, to_str, unescape
 __all__ = ["listed_ids", "listed_tokens", "text_of_ids", "text_of_tokens"]
 
 
-def listed_tokens(settings: TextSettings, corpora: Iterable[Corpus]) -> Iterator[bytes]:
+def listed_tokens(
+    settings: TextSettings, corpora: Iterable[Corpus], on_error: OnError | None = None
+) -> Iterator[bytes]:
     """Yield the tokens of texts, whatever they are: nothing is out of vocabulary.
+
+    Parameters
+    ----------
+    on_error : callable, optional
+        Called with a message for each line that cannot be read, which is then left empty, or left out where sentences
+        are not lines. Without it such a line is an error, after all before it.
 
     Raises
     ------
@@ -31,15 +40,15 @@ def listed_tokens(settings: TextSettings, corpora: Iterable[Corpus]) -> Iterator
     for corpus in corpora:
         lines = _Lines()
         encoder = Encoder(settings, None if byte else table, corpus.title, add=not byte)
-        for encoded in _fed(encoder, corpus):
+        for encoded in _fed(encoder, corpus, on_error):
             data, offsets = table.pool, table.offsets
             for i in range(len(names), table.size):
                 names.append(escape(to_str(data[offsets[i] : offsets[i + 1]].tobytes())))
             yield to_bytes(lines.write(encoded.ids, names))
 
 
-def listed_ids(layer: TextLayer, corpora: Iterable[Corpus]) -> Iterator[bytes]:
-    """Yield the ids of texts in the vocabulary of a model.
+def listed_ids(layer: TextLayer, corpora: Iterable[Corpus], on_error: OnError | None = None) -> Iterator[bytes]:
+    """Yield the ids of texts in the vocabulary of a model; `on_error` as in `listed_tokens`.
 
     Raises
     ------
@@ -48,12 +57,14 @@ def listed_ids(layer: TextLayer, corpora: Iterable[Corpus]) -> Iterator[bytes]:
     names = [str(i) for i in range(len(layer.vocabulary))]
     for corpus in corpora:
         lines = _Lines()
-        for encoded in layer.encode_corpus(corpus):
+        for encoded in _fed(layer.encoder(corpus.title), corpus, on_error):
             yield lines.write(encoded.ids, names).encode()
 
 
-def _fed(encoder: Encoder, corpus: Corpus) -> Iterator[Encoded]:
-    for block, size in corpus.padded_blocks():
+def _fed(encoder: Encoder, corpus: Corpus, on_error: OnError | None) -> Iterator[Encoded]:
+    for block, size, bad in checked_blocks(corpus, encoder.settings, on_error):
+        if bad:
+            block, size = blanked(block, size, bad, encoder.settings.sentence == "line")
         yield encoder.feed(block, size)
     yield encoder.finish()
 

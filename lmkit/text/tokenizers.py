@@ -23,11 +23,12 @@ NO_ENDS = np.zeros(0, np.int64)
 class Splitter:
     """Cut one text, given in blocks, into spans of tokens and sentence ends.
 
-    Blocks are padded arrays with their size in bytes; each ends after a newline, except the last.
+    Blocks are padded arrays with their size in bytes; each ends after a newline, except the last. With `alone` the
+    tokens of a sentence do not depend on the sentences before it: none of these leaves a quote open.
     """
 
-    def __init__(self, settings: TextSettings):
-        self.settings = settings
+    def __init__(self, settings: TextSettings, alone: bool = False):
+        self.settings, self.alone = settings, alone
         self.left, self.quoted = START
         self.paragraph = 0  # the state of `kernels.sentence_ends`
         self.open = False  # whether anything stands after the last sentence end
@@ -63,7 +64,7 @@ class Splitter:
         while i < size or e < len(ends):
             if self.settings.tokenizer == "word":
                 n, i, e, self.left, self.quoted = kernels.split_words(
-                    block, size, i, ends, e, self.left, self.quoted, int(hold),
+                    block, size, i, ends, e, self.left, self.quoted, int(hold), int(self.alone),
                     character_classes(), spacing_rules(), starts, lengths,
                 )  # fmt: skip
             elif self.settings.tokenizer == "whitespace":

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 
@@ -14,10 +15,20 @@ VERSE = "\n".join([*VERSES, "", 'He said, "wait', 'and went" away\tnow', "r\u00e
 
 class TestScore:
     def test_a_row_a_line_by_hand(self, succeed, cows):
-        """p(corn | cows eat) = 4/11; "cows eat" begins each sentence; </s> never follows a word in this model: the
-        newline stands between. So a line is impossible, and its score infinite."""
-        rows = succeed("score", "-m", cows, stdin=b"cows eat corn\n").text.split("\t")
-        assert rows == ["-inf", "4", "0", "inf", "cows eat corn\n"]
+        """The model knows paragraphs, so that a line stands after a line break and ends with one. Of 11 line breaks 10
+        are before "cows eat", the last before </s>; p(corn | cows eat) = 4/11; a line break always follows corn."""
+        row = succeed("score", "-m", cows, stdin=b"cows eat corn\n").text.rstrip("\n").split("\t")
+        assert float(row[0]) == pytest.approx(math.log(10 / 11 * 4 / 11))
+        assert row[1:3] == ["4", "0"] and row[4] == "cows eat corn"
+        assert float(row[3]) == pytest.approx((121 / 40) ** (1 / 4))
+
+    def test_pieces_of_a_sentence_by_hand(self, succeed, cows):
+        """Of 45 tokens 11 are "cows": nothing is known of what stands before it, and no line break after it."""
+        (row,) = succeed("score", "-m", cows, "--no-bos", "--no-eos", "--format", "json", stdin=b"cows eat corn\n").rows
+        assert row["log_probability"] == pytest.approx(math.log(11 / 45 * 4 / 11)) and row["tokens"] == 3
+        pieces = ["--no-bos", "--no-eos", "--by", "token", "--format", "json"]
+        (row,) = succeed("score", "-m", cows, *pieces, stdin=b"eat").rows
+        assert (row["token"], row["order"]) == ("eat", 1)
 
     def test_numbers_are_those_of_perplexity(self, succeed, verse):
         """With sentences of lines, where each line stands alone, both score the same tokens."""
@@ -49,7 +60,7 @@ class TestScore:
 
     def test_tokens(self, succeed, cows):
         rows = succeed("score", "-m", cows, "--by", "token", "--format", "json", stdin=b"cows eat stones\n").rows
-        assert [(r["token"], r["order"]) for r in rows] == [("cows", 2), ("eat", 3), ("<unk>", 1), ("</s>", 1)]
+        assert [(r["token"], r["order"]) for r in rows] == [("cows", 2), ("eat", 3), ("<unk>", 1), ("\n", 1)]
         assert rows[1]["log_probability"] == pytest.approx(0, abs=1e-6)
         assert rows[2]["log_probability"] is None and rows[2]["infinite"]
         text = succeed("score", "-m", cows, "--by", "token", stdin=b"cows eat stones\n").text
@@ -156,4 +167,138 @@ class TestTokenize:
 
 def test_filters_speak_json(succeed, verse):
     for line in succeed("score", "-m", verse, "--format", "json", stdin=COWS.encode()).out.splitlines():
-        assert set(json.loads(line)) == {"log_probability", "tokens", "oov", "perplexity", "line"}
+        assert set(json.loads(line)) == {
+            "log_probability", "tokens", "oov", "perplexity", "line", "log_base",
+        }  # fmt: skip
+
+
+ARPA = """\\data\\
+ngram 1=6
+ngram 2=4
+
+\\1-grams:
+-1.1\t<unk>
+-99\t<s>\t-0.25
+-0.8\t</s>
+-0.55\tgreen\t-0.15
+-0.6\thill\t-0.2
+-0.9\tstone\t-0.1
+
+\\2-grams:
+-0.35\t<s> green
+-0.25\tgreen hill
+-0.45\thill </s>
+-0.7\tstone hill
+
+\\end\\
+"""
+SPELLED = b"green hill\nwe saw <s> ten </s> of them\nthe <unk> hill\nstone hill\n"
+
+
+class TestReservedWords:
+    """What <s>, </s> and <unk> in a text are: --reserved, else LMKIT_RESERVED, else what they are to the model."""
+
+    @pytest.fixture
+    def hills(self, succeed, tmp_path):
+        (tmp_path / "hills.arpa").write_text(ARPA)
+        succeed("convert", "hills.arpa", "model.lmkit")
+
+    def test_kept_as_the_unknown_word(self, run, hills):
+        """-0.25 - 1.1 for "the" after <s>, -1.1, -0.6, and -0.45 for </s> after "hill"."""
+        options = ["--reserved", "keep", "--errors", "report", "--log-base", 10]
+        result = run("score", *options, stdin=SPELLED)
+        rows = [row.split("\t") for row in result.text.splitlines()]
+        assert float(rows[2][0]) == pytest.approx(-3.5) and rows[2][1:3] == ["4", "1"]
+        assert float(rows[0][0]) == pytest.approx(-1.05)
+        assert rows[1] == ["", "", "", "", "we saw <s> ten </s> of them"] and len(rows) == 4
+        assert result.code == 1 and result.err.splitlines()[0].startswith("Error: standard input: line 2: reserved")
+
+    def test_as_white_space(self, succeed, hills):
+        rows = succeed("score", "--reserved", "space", "--format", "json", stdin=SPELLED).rows
+        (alone,) = succeed("score", "--format", "json", stdin=b"we saw ten of them\n").rows
+        assert {**rows[1], "line": alone["line"]} == alone
+        tokens = succeed("tokenize", "--reserved", "space", "-m", "model.lmkit", stdin=SPELLED).text
+        assert tokens.splitlines()[1] == "we saw ten of them"
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            "score", "score --by token", "filter --max-perplexity 1e9", "perplexity", "next -", "explain",
+            "tokenize -m model.lmkit", "tokenize --tokenizer whitespace", "sample --prompt - -n 3",
+            "compare model.lmkit again.lmkit --text -", "mix model.lmkit again.lmkit --tune - -o mixed",
+            "count --tokenizer whitespace", "plot model.lmkit --text -",
+        ],
+    )  # fmt: skip
+    def test_every_command_that_reads_text(self, run, hills, tmp_path, monkeypatch, command):
+        """The advice of the error helps, and so does the variable."""
+        (tmp_path / "again.lmkit").write_bytes((tmp_path / "model.lmkit").read_bytes())
+        command = command.split(" ")
+        result = run(*command, stdin=SPELLED)
+        assert result.code == 1 and "line 2: reserved token <s> in the text" in result.err
+        assert "--reserved space" in result.err
+        assert run(*command, "--reserved", "space", stdin=SPELLED).code == 0
+        monkeypatch.setenv("LMKIT_RESERVED", "space")
+        assert run(*command, stdin=SPELLED).code == 0
+
+    def test_nbest_lists(self, run, succeed, hills):
+        lists = b"".join(b"0 ||| %b ||| f= 1 ||| 2\n" % line for line in SPELLED.splitlines())
+        assert "line 2: reserved token <s>" in run("score", "--nbest", stdin=lists).err
+        rows = succeed("score", "--nbest", "--reserved", "space", "--log-base", 10, stdin=lists).text.splitlines()
+        before, score, after = re.fullmatch(r"(.* f= 1 lmkit= )(\S+)( .*)", rows[0]).groups()
+        assert (before, after, len(rows)) == ("0 ||| green hill ||| f= 1 lmkit= ", " ||| 2", 4)
+        assert float(score) == pytest.approx(-1.05)
+
+    def test_rows_before_a_bad_line_are_written(self, run, hills):
+        for command in (["score"], ["filter", "--max-perplexity", 1e9], ["tokenize", "-m", "model.lmkit"]):
+            for bad in (b"<s>", b"\xff"):
+                result = run(*command, stdin=b"green hill\n" * 9 + bad + b"\ngreen hill\n")
+                assert result.code == 1 and result.text.count("green hill\n") == 9 and "line 10" in result.err
+
+    def test_reported_lines_are_alone(self, run, hills):
+        """Rows and lines stay side by side, tokens of other lines are there, and the command fails in the end."""
+        text = b"green hill\n\xff\nstone <s>\ngreen hill"
+        result = run("score", "--errors", "report", "--format", "json", stdin=text)
+        assert result.code == 1 and len(result.rows) == 4 and result.err.count("\n") == 3
+        assert [row["log_probability"] is None for row in result.rows] == [False, True, True, False]
+        assert "0xff" in result.rows[1]["error"] and "<s>" in result.rows[2]["error"]
+        assert "error" not in result.rows[0] and result.rows[2]["line"] == "stone <s>"
+        rows = run("score", "--errors", "report", "--by", "token", stdin=text).text.splitlines()
+        assert [row.split("\t")[0] for row in rows] == ["green", "hill", "</s>", "", "", "green", "hill", "</s>"]
+        rows = run("score", "--errors", "report", "--by", "token", "--format", "json", stdin=text).rows
+        assert rows[3]["token"] is None and "error" in rows[3]
+        result = run("filter", "--errors", "report", "--max-perplexity", 1e9, stdin=text)
+        assert (result.code, result.text, result.err.count("\n")) == (1, "green hill\ngreen hill\n", 3)
+        assert run("perplexity", "--errors", "report", stdin=text).code == 2
+
+
+class TestLogBase:
+    """Natural logarithms unless asked for others; JSON says which."""
+
+    def test_everywhere(self, succeed, verse, monkeypatch):
+        commands = (
+            ["perplexity", "--format", "json"], ["score", "--format", "json"],
+            ["score", "--format", "json", "--by", "token"], ["sample", "-n", 5, "--seed", 1, "--format", "json"],
+        )  # fmt: skip
+        for command in commands:
+            usual = succeed(*command, "-m", verse, stdin=b"the end\nof it\n").rows
+            assert {row["log_base"] for row in usual} == {"e"}
+            for base, number in (("10", 10), ("2", 2)):
+                monkeypatch.setenv("LMKIT_LOG_BASE", base)
+                rows = succeed(*command, "-m", verse, stdin=b"the end\nof it\n").rows
+                monkeypatch.delenv("LMKIT_LOG_BASE")
+                for row, natural in zip(rows, usual, strict=True):
+                    assert row["log_probability"] == pytest.approx(natural["log_probability"] / math.log(number))
+                    same = {"log_probability", "log_base"}
+                    assert row["log_base"] == base and row.keys() == natural.keys()
+                    assert all(row[name] == natural[name] for name in row.keys() - same)
+
+    def test_rows(self, succeed, verse):
+        for command in (["score"], ["score", "--by", "token"], ["sample", "-n", 5, "--seed", 1, "--format", "tsv"]):
+            column = {"score": 0, "sample": 2}[command[0]] if len(command) != 3 else 2
+            usual, bits = (
+                succeed(*command, *base, "-m", verse, stdin=b"the end\n").text.splitlines()
+                for base in ([], ["--log-base", 2])
+            )
+            for a, b in zip(usual, bits, strict=True):
+                a, b = a.split("\t"), b.split("\t")
+                assert float(b.pop(column)) == pytest.approx(float(a.pop(column)) / math.log(2)) and a == b

@@ -130,10 +130,15 @@ def test_help_needs_neither_numpy_nor_numba(process):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_an_option_with_one_value_is_not_given_twice(run, name, monkeypatch):
     """The last value would win silently; one in the environment is a default, and gives way."""
-    single = [p for p in options(ALL[name]) if not (p.multiple or p.is_flag)]
-    assert single
-    for parameter in single:
+    assert any(p.multiple or not p.is_flag for p in options(ALL[name]))
+    for parameter in options(ALL[name]):
         flag = parameter.opts[-1]
+        if parameter.is_flag:
+            result = run(name, flag, flag, *parameter.secondary_opts)
+            assert ("is given twice" in result.err) == bool(parameter.secondary_opts)
+            continue
+        if parameter.multiple:
+            continue
         types = parameter.type.types if isinstance(parameter.type, click.Tuple) else [parameter.type]
         values = [getattr(kind, "choices", ["9"])[0] for kind in types]
         result = run(name, flag, *values, flag, *values)

@@ -19,7 +19,7 @@ import click
 import pytest
 
 from lmkit import cli
-from lmkit.cli import columns, sheets
+from lmkit.cli import columns, streams
 from lmkit.cli.quiz import ask
 from lmkit.errors import LmkitWarning
 from lmkit.text import unescape
@@ -210,7 +210,7 @@ def test_nothing_that_a_terminal_obeys_is_written(run, tmp_path):
 
 
 def test_json_escapes_what_a_terminal_obeys_and_nothing_else():
-    assert sheets._json({"a": "\x1b\x9b\x7fé\u202e日"}).decode() == '{"a": "\\u001b\\u009b\\u007fé\\u202e日"}\n'
+    assert streams.json_line({"a": "\x1b\x9b\x7fé\u202e日"}).decode() == '{"a": "\\u001b\\u009b\\u007fé\\u202e日"}\n'
 
 
 class TestColumns:

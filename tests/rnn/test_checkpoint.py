@@ -5,15 +5,30 @@ import json
 import os
 import resource
 import signal
+import threading
 
 import numpy as np
 import pytest
-from trainings import OPTIONS, TEXT, Crash, after_steps, contents, crash, interrupted, rewrite, trained, unchanged
+from trainings import (
+    OPTIONS,
+    TEXT,
+    Crash,
+    after_steps,
+    contents,
+    crash,
+    ctrl_c,
+    interrupted,
+    rewrite,
+    trained,
+    unchanged,
+)
 
 import lmkit
 from lmkit import storage
 from lmkit.errors import CorpusError, LmkitError, ModelError, OptionError
-from lmkit.rnn import checkpoint
+from lmkit.rnn import checkpoint, trainer
+from lmkit.rnn.network import Shard
+from lmkit.rnn.trainer import Trainer
 
 
 @pytest.fixture
@@ -96,6 +111,56 @@ class TestSameBits:
         assert record["training_seconds"] >= 0.3 > before["seconds"] > 0
         assert record["steps"] > before["step"] == 5
         assert record["training_seconds"] < 3
+
+
+class TestStoppedWithin:
+    """Ctrl-C does not wait for a step or a validation to end; what is given up is done again by who resumes."""
+
+    @pytest.fixture
+    def whole(self, tmp_path, corpus):
+        trained(tmp_path / "whole", corpus)
+        return contents(tmp_path / "whole")
+
+    def stopped_in(self, monkeypatch, method, at, output, corpus, wait):
+        """Press Ctrl-C in a call of a method of `Shard`, as soon as `at()`; it ends only when that was answered."""
+        pressed, answered, usual = threading.Event(), threading.Event(), getattr(Shard, method)
+
+        def pressing(shard, *arguments):
+            if at() and not pressed.is_set():
+                pressed.set()
+                ctrl_c()
+                assert not wait or answered.wait(30)
+            return usual(shard, *arguments)
+
+        with monkeypatch.context() as patch, pytest.raises(lmkit.Interrupted) as caught:
+            patch.setattr(Shard, method, pressing)
+            try:
+                trained(output, corpus)
+            finally:
+                answered.set()
+        return str(caught.value)
+
+    @pytest.mark.parametrize("step", [3, 25, 33])
+    def test_a_long_step(self, monkeypatch, output, corpus, whole, step):
+        """There are 33 windows in the text."""
+        monkeypatch.setattr(trainer, "LONG", 0)
+        steps, usual = [], Trainer.step
+        monkeypatch.setattr(Trainer, "step", lambda t: steps.append(t.progress.step) or usual(t))
+        said = self.stopped_in(monkeypatch, "backward", lambda: steps[-1] == step, output, corpus, wait=True)
+        assert f"at step {step}. " in said
+        lmkit.resume(output)
+        assert contents(output) == whole
+
+    @pytest.mark.parametrize("long", [False, True])
+    def test_a_validation(self, monkeypatch, output, corpus, whole, long):
+        monkeypatch.setattr(trainer, "LONG", 0 if long else 1e9)
+        done, usual = [], Trainer.validate
+        monkeypatch.setattr(Trainer, "validate", lambda t: done.append(t.progress.step) or usual(t))
+        said = self.stopped_in(monkeypatch, "losses", lambda: done == [10, 20], output, corpus, wait=long)
+        assert "at step 20. " in said
+        lmkit.resume(output)
+        assert done == [10, 20, 20, 30, 40, 50, 60]
+        assert contents(output) == whole
 
 
 class TestWhatItIs:
