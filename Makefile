@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/sh
-.PHONY: help demo test fuzz lint bench corpora pictures clean
+.PHONY: help demo test test-torch fuzz lint bench corpora pictures clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
 
 $(BIN)/lmkit: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -16,8 +16,13 @@ $(BIN)/lmkit: pyproject.toml
 demo: $(BIN)/lmkit  ## install, get Shakespeare (offline: the original play), train a 5-gram, score it, sample it
 	@sh corpora/demo.sh $(BIN)
 
-test: $(BIN)/lmkit  ## run the tests
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
+test: $(BIN)/lmkit  ## run the tests, but those that need PyTorch
+	$(BIN)/python tests/warm.py
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --ignore tests/rnn/test_torch.py
+
+test-torch: $(BIN)/lmkit  ## compare recurrent networks and their gradients with PyTorch, which is installed for it
+	$(BIN)/python -m pip install --quiet --editable '.[test,torch]'
+	$(BIN)/python -m pytest tests/rnn/test_torch.py
 
 fuzz: $(BIN)/lmkit  ## ask 100,000 damaged files everything, with all indices checked: an hour on two cores (FILES, SEED)
 	$(BIN)/python tests/fuzz.py $(or $(FILES),100000) $(SEED)

@@ -37,14 +37,18 @@ def ngram(order, **options):
 
 
 def recurrent(arch, layers=1, tokens="abcdefghij", **shape):
-    """A network with random weights, far from uniform."""
+    """A network over a few tokens, far from uniform."""
     layer = TextLayer(TextSettings("whitespace"), Vocabulary.from_tokens(tokens))
-    made = Shape(arch, 3 + len(tokens), layers, 10, **shape)
-    layout, rng = made.layout(Network.usual_width()), np.random.default_rng(3)
+    return random_network(layer, Shape(arch, 3 + len(tokens), layers, 10, **shape))
+
+
+def random_network(text, shape):
+    """A network with random weights."""
+    layout, rng = shape.layout(Network.usual_width()), np.random.default_rng(3)
     flat = np.zeros(layout.size, np.float32)
     for part in layout.parts.values():
         part.true(flat)[:] = rng.normal(0, 0.7, part.true(flat).shape)
-    return RNNModel(layer, made, flat)
+    return RNNModel(text, shape, flat)
 
 
 def plain(arch, layers=1, **shape):

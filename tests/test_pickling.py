@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 from pickled import TEXT, answer_or_error, answers, answers_of, ids_of
+from test_contract import random_network
 from texts import VERSES
 
 import lmkit
@@ -17,8 +18,7 @@ from lmkit.mixture.dynamic import DynamicEvaluation, DynamicParameters
 from lmkit.mixture.linear import LinearMixture
 from lmkit.mixture.neural import NeuralCache, NeuralParameters
 from lmkit.mixture.product import LogLinearMixture
-from lmkit.rnn.model import RNNModel
-from lmkit.rnn.network import Network, Shape
+from lmkit.rnn.network import Shape
 from lmkit.text import TOKENIZERS, Vocabulary
 from lmkit.text.table import TokenTable, padded
 
@@ -31,13 +31,7 @@ def counted(tokenizer, **options):
 
 
 def network(text, arch, **options):
-    """A network with random weights."""
-    shape = Shape(arch, len(text.vocabulary), 2, 9, **options)
-    layout, rng = shape.layout(Network.usual_width()), np.random.default_rng(3)
-    flat = np.zeros(layout.size, np.float32)
-    for part in layout.parts.values():
-        part.true(flat)[:] = rng.normal(0, 0.7, part.true(flat).shape)
-    return RNNModel(text, shape, flat)
+    return random_network(text, Shape(arch, len(text.vocabulary), 2, 9, **options))
 
 
 def families(tokenizer):
