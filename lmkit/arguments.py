@@ -52,6 +52,7 @@ def read_texts(
     vocabulary: str | os.PathLike | Iterable[str] | None = None,
     vocab_size: int | None = None,
     min_count: int = 1,
+    escaped: bool | None = None,
     encoding: str = "utf-8",
     errors: str = "strict",
     room: int | None = None,
@@ -66,7 +67,7 @@ def read_texts(
     """
     read = corpora(texts, encoding, errors)
     if vocabulary is not None:
-        vocabulary = tokens(vocabulary, settings, encoding, errors)
+        vocabulary = tokens(vocabulary, settings, encoding, errors, escaped)
     learned = learn(
         read, settings, vocabulary=vocabulary, vocab_size=vocab_size, min_count=min_count, room=room, temp=temp,
         progress=reading(progress, read),
@@ -187,6 +188,7 @@ def read_again(
     *,
     valid: float | str | os.PathLike | None = None,
     vocabulary: str | os.PathLike | Iterable[str] | None = None,
+    escaped: bool | None = None,
     progress: Progress | None = None,
 ) -> Split:
     """Read the texts of an earlier training, which must not have changed.
@@ -205,6 +207,8 @@ def read_again(
         The same share that was held out, or where the text to validate on is now.
     vocabulary : path or list of str, optional
         The same tokens.
+    escaped : bool, optional
+        As in `lmkit.api.train`.
 
     Raises
     ------
@@ -226,7 +230,7 @@ def read_again(
             f"--valid is {valid}, and in the training that is resumed it is {before}; leave it out, or train anew"
         )
     if vocabulary is not None:
-        given = set(tokens(vocabulary, text.settings, encoding, errors)) - set(RESERVED)
+        given = set(tokens(vocabulary, text.settings, encoding, errors, escaped)) - set(RESERVED)
         if given != set(text.vocabulary.tokens()) - set(RESERVED):
             raise OptionError("--vocab has other tokens than the training that is resumed; leave it out, or train anew")
     read = corpora(names if texts is None else texts, encoding, errors)
@@ -305,14 +309,15 @@ def _is_pair(text):
     return isinstance(text, tuple) and len(text) == 2 and not isinstance(text[1], (str, os.PathLike, tuple, Corpus))
 
 
-def tokens(vocabulary, settings: TextSettings, encoding: str, errors: str) -> list[str]:
+def tokens(vocabulary, settings: TextSettings, encoding: str, errors: str, escaped: bool | None = None) -> list[str]:
     """Return the tokens of a vocabulary given as a list, a file or a model."""
     if vocabulary == "-":
         raise OptionError("a vocabulary is a file or a model, it cannot be read from the standard input; name a file")
     if isinstance(vocabulary, (str, os.PathLike)):
         if not os.path.exists(vocabulary) or os.path.isdir(vocabulary):
             raise CorpusError(f"{vocabulary} is no file; name one that holds a token a line, or a model")
-        return read_vocabulary(os.fspath(vocabulary), settings, encoding=encoding, errors=errors)
+        path = os.fspath(vocabulary)
+        return read_vocabulary(path, settings, encoding=encoding, errors=errors, escaped=escaped)
     return list(vocabulary)
 
 

@@ -22,7 +22,7 @@ import mmap
 import os
 import stat
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -166,17 +166,29 @@ class ModelFile:
                 yield name
 
 
-def save(path: str | os.PathLike, family: str, metadata: dict[str, Any], tensors: dict[str, np.ndarray]) -> int:
+def save(
+    path: str | os.PathLike,
+    family: str,
+    metadata: dict[str, Any],
+    tensors: dict[str, np.ndarray],
+    check: Callable[[ModelFile], object] | None = None,
+) -> int:
     """Write a model file and return its size in bytes.
 
-    It is written beside `path`, brought to the disk and renamed: at any moment `path` is the old file or the new.
+    It is written beside `path`, brought to the disk, opened and renamed: at any moment `path` is the old file or the
+    new, and what could not be opened is never there.
+
+    Parameters
+    ----------
+    check : callable, optional
+        Called with the new file, open, before it is renamed; it raises ModelError if the file holds no whole model.
 
     Raises
     ------
     OptionError
         No model should be there, see `check_target`.
     ModelError
-        Writing fails (a full disk ...); what was there is still there.
+        Writing fails (a full disk ...), or what was written cannot be opened; what was there is still there.
     """
     check_target(path)
     try:
@@ -184,11 +196,23 @@ def save(path: str | os.PathLike, family: str, metadata: dict[str, Any], tensors
             size = _write(file, family, metadata, tensors)
             file.flush()
             os.fsync(file.fileno())
+            _check_written(file.name, path, check)
             return size
     except OSError as error:
         reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror or str(error)
         kept = "; the model that was there is unchanged" if os.path.exists(path) else ""
         raise ModelError(f"{path}: cannot write the model: {reason}{kept}") from error
+
+
+def _check_written(temporary: str, path: str | os.PathLike, check: Callable[[ModelFile], object] | None) -> None:
+    """Open a file that was written, all but the numbers of its tensors, before it takes the place of `path`."""
+    try:
+        written = open_model_file(temporary, verify_small=False)
+        if check is not None:
+            check(written)
+    except ModelError as error:
+        reason = str(error).removeprefix(f"{temporary}: ")
+        raise ModelError(f"{path}: not written, because no lmkit could open this model: {reason}") from None
 
 
 def file_size(family: str, metadata: dict[str, Any], tensors: dict[str, np.ndarray]) -> int:

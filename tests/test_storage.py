@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import resource
 import signal
 import subprocess
@@ -21,6 +22,8 @@ import pytest
 import lmkit
 from lmkit import files, storage
 from lmkit.errors import ModelError, OptionError
+from lmkit.ngram.model import NGramModel
+from lmkit.text import TextLayer, Vocabulary
 
 ROOT = pathlib.Path(__file__).parent.parent
 TEXT = ("text", b"the cat sat on the mat\nthe dog ran\na cat ran\n" * 3)
@@ -506,6 +509,24 @@ def test_errors_while_saving_leave_the_old_model(number, match, place, path, mon
     assert "\n" not in str(caught.value)
     assert not storage.open_model_file(path).tensors["a"].any()
     assert leftovers(path) == []
+
+
+def test_a_model_that_could_not_be_opened_is_not_written(trained, saved, monkeypatch):
+    """What stood there stays, and nothing else is left in the folder."""
+    before = saved.read_bytes()
+    tokens = trained.text.vocabulary.tokens()[3:]
+    twice = TextLayer(trained.text.settings, Vocabulary.from_tokens([*tokens[:-1], tokens[0]]))
+    inner = trained.language_model
+    fewer = TextLayer(trained.text.settings, Vocabulary.from_tokens(tokens[:-1]))
+    for text, reason in ((twice, f"the token {tokens[0]!r} is there twice"), (fewer, "do not fit")):
+        model = lmkit.api.Model(NGramModel(text, inner.trie, inner.options))
+        with pytest.raises(ModelError, match=f"model.lmkit: not written, because .*{re.escape(reason)}") as caught:
+            model.save(saved)
+        assert "\n" not in str(caught.value)
+    monkeypatch.setattr(storage, "MAX_HEADER", 10)
+    with pytest.raises(ModelError, match=r"model.lmkit: not written, because .*not an lmkit model"):
+        storage.save(saved, "ngram", {}, {})
+    assert saved.read_bytes() == before and os.listdir(saved.parent) == [saved.name]
 
 
 def test_a_file_that_may_not_grow(path):

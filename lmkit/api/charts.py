@@ -92,6 +92,7 @@ def vary(
     lowercase: bool = False,
     reserved: str = "error",
     vocabulary: str | os.PathLike | list[str] | None = None,
+    escaped: bool | None = None,
     vocab_size: int | None = None,
     min_count: int = 1,
     encoding: str = "utf-8",
@@ -115,7 +116,7 @@ def vary(
     valid : float or path
         What is scored: the end of the text, so much of it or the rest of a line (of a paragraph) more, or another text.
     measure : {'nats', 'bits', 'perplexity'}
-    tokenizer, sentence, lowercase, reserved, vocabulary, vocab_size, min_count, encoding, errors
+    tokenizer, sentence, lowercase, reserved, vocabulary, escaped, vocab_size, min_count, encoding, errors
         As in `train`.
     options
         order, cutoffs, k, ... as in `lmkit.ngram.options.NGramOptions`.
@@ -134,8 +135,8 @@ def vary(
     study = variation.Study(what, levels, [smoothing] if isinstance(smoothing, str) else smoothing, options, measure)
     settings = TextSettings(tokenizer=tokenizer, sentence=sentence, lowercase=lowercase, reserved=reserved)
     material = variation.read_material(
-        arguments.corpora(texts, encoding, errors), valid, settings, progress, vocabulary=vocabulary,
-        vocab_size=vocab_size, min_count=min_count,
+        arguments.corpora(texts, encoding, errors), valid, settings, progress, vocabulary=vocabulary, escaped=escaped,
+        vocab_size=vocab_size, min_count=min_count, encoding=encoding, errors=errors,
     )  # fmt: skip
     return aside(
         study.chart, material, progress, prune=lambda model, **to: prune(Model(model), **to).language_model,

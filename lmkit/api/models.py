@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+import warnings
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from lmkit.api.scoring import perplexity
 from lmkit.api.similarity import nearest
 from lmkit.arguments import Texts
 from lmkit.description import FACTS, described
-from lmkit.errors import OptionError
+from lmkit.errors import LmkitWarning, OptionError
 from lmkit.evaluation import Evaluation
 from lmkit.model import EOS, LanguageModel, State
 from lmkit.similarity import Neighbour
@@ -161,7 +162,7 @@ class Model(LanguageModel):
 
             config, tensors = naming(self.language_model, metadata["config"], tensors, path)
             metadata = {**metadata, "config": config}
-        storage.save(path, family, metadata, tensors)
+        storage.save(path, family, metadata, tensors, _check)
         self.path = os.fspath(path)
         self.language_model.origin = storage.open_model_file(path, verify_small=False).origin
 
@@ -192,6 +193,15 @@ class Model(LanguageModel):
     def _contents(self):
         model = self.language_model
         return model.family, model.description(), model.tensors()
+
+
+def _check(file: storage.ModelFile) -> None:
+    """See that a file that was written holds a whole model whose tokens differ, which opening one does not ask."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LmkitWarning)  # was told when the model was opened
+        model = registry.load(file)
+    if model.text.settings.tokenizer != "byte":
+        model.text.vocabulary.check_different()
 
 
 def load(path: str | os.PathLike, *, threads: int | None = None) -> Model:

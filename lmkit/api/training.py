@@ -31,6 +31,7 @@ def train(
     lowercase: bool = False,
     reserved: str = "error",
     vocabulary: str | os.PathLike | list[str] | None = None,
+    escaped: bool | None = None,
     vocab_size: int | None = None,
     min_count: int = 1,
     limit_vocabulary: str | os.PathLike | Iterable[str] | None = None,
@@ -58,6 +59,9 @@ def train(
         See `lmkit.text.TextSettings`.
     vocabulary : path or list of str, optional
         The only tokens there are besides `<unk>`: from a list, a file, or a model file.
+    escaped : bool, optional
+        Whether tokens in files of vocabularies and counts are escaped or stand as they are. By default files of the
+        whitespace tokenizer say so themselves, see `lmkit.text.word_files`, and those of the others are escaped.
     vocab_size, min_count : int
         Keep so many token types, those seen so often; the others become `<unk>`.
     limit_vocabulary : path or list of str, optional
@@ -86,7 +90,7 @@ def train(
     architecture = registry.architecture(arch)
     settings = TextSettings(tokenizer=tokenizer, sentence=sentence, lowercase=lowercase, reserved=reserved)
     if limit_vocabulary is not None:
-        options["limit_vocabulary"] = tuple(arguments.tokens(limit_vocabulary, settings, encoding, errors))
+        options["limit_vocabulary"] = tuple(arguments.tokens(limit_vocabulary, settings, encoding, errors, escaped))
     choices = arguments.choices(architecture.get("options"), arch, options)
     if valid is not None and not choices.holds_out:
         raise OptionError("--valid goes with recurrent models and --smoothing jelinek-mercer: else nothing is held out")
@@ -95,12 +99,12 @@ def train(
             raise OptionError("--from-counts goes with --arch ngram, and without --vocab, --vocab-size and --min-count")
         if choices.memory is not None or choices.temp is not None:
             raise OptionError("--from-counts goes without --memory and --temp: the counts have to fit into memory")
-        return _train_from_counts(texts, settings, choices, valid, output, started, progress)
+        return _train_from_counts(texts, settings, choices, escaped, valid, output, started, progress)
     if output is not None and architecture.in_steps:
         _checkpoints().check_free(output)
     waiting = {} if architecture.in_steps else arguments.waiting_room(choices)
     ids, text, counts, records = arguments.read_texts(
-        texts, settings, vocabulary=vocabulary, vocab_size=vocab_size, min_count=min_count,
+        texts, settings, vocabulary=vocabulary, escaped=escaped, vocab_size=vocab_size, min_count=min_count,
         encoding=encoding, errors=errors, progress=progress, **waiting,
     )  # fmt: skip
     record = {
@@ -144,11 +148,14 @@ def train(
     return _finished(trained, output, started, progress)
 
 
-def _train_from_counts(texts, settings, choices, valid, output, started, progress):
+def _train_from_counts(texts, settings, choices, escaped, valid, output, started, progress):
     from lmkit.ngram.count_files import read_counts
     from lmkit.ngram.model import train_from_counts
 
-    counts = aside(read_counts, texts, choices.order, arguments.reading(progress, texts))
+    counts = aside(
+        read_counts, texts, choices.order, settings.tokenizer, escaped=escaped,
+        progress=arguments.reading(progress, texts),
+    )  # fmt: skip
     text, held_out, found = TextLayer(settings, counts.vocabulary), None, None
     if choices.holds_out:
         if valid is None or arguments.share_of(valid) is not None:
@@ -160,7 +167,13 @@ def _train_from_counts(texts, settings, choices, valid, output, started, progres
     trained.metadata["training"] = {
         "corpora": [{"name": c.name, "sha256": c.sha256, "bytes": c.bytes, "lines": c.lines} for c in texts],
         "held_out": found,
-        "options": {"arch": "ngram", **choices.describe(), **settings.describe(), "from_counts": True},
+        "options": {
+            "arch": "ngram",
+            **choices.describe(),
+            **settings.describe(),
+            "from_counts": True,
+            "escaped": escaped,
+        },
         "lmkit_version": lmkit.__version__,
     }
     return _finished(trained, output, started, progress)
@@ -200,11 +213,11 @@ def resume(
     checkpoint = _checkpoints().load(output)
     storage.check_target(output)
     record, text = checkpoint.record, checkpoint.model.text
-    arguments.check_names(expected, [*record["options"], "threads", "valid"], record["options"]["arch"])
-    valid, vocabulary = expected.pop("valid", None), expected.pop("vocabulary", None)
+    arguments.check_names(expected, [*record["options"], "threads", "valid", "escaped"], record["options"]["arch"])
+    valid, vocabulary, escaped = (expected.pop(name, None) for name in ("valid", "vocabulary", "escaped"))
     options = checkpoint.agreed_options(expected)
     split = arguments.read_again(
-        text, record, texts, checkpoint.path, valid=valid, vocabulary=vocabulary, progress=progress
+        text, record, texts, checkpoint.path, valid=valid, vocabulary=vocabulary, escaped=escaped, progress=progress
     )
     train_in_steps = registry.architecture(checkpoint.model.shape.arch).get("train")
     trained = train_in_steps(

@@ -32,17 +32,33 @@ def command(corpora, orders, top, vocab, form, output, threads, quiet, **choices
 
     <s> stands before each sentence, </s> after it. text and tsv: the tokens with blanks between them, a tab,
     the count. Within tokens, \\s is a blank, \\n a line feed, \\t a tab, \\r a return, \\\\ a backslash, and
-    \\xNN or \\uNNNN what else cannot be seen; \\j is the joiner: no blank where one is expected.
+    \\xNN or \\uNNNN what else cannot be seen; \\j is the joiner: no blank where one is expected. If words of the
+    whitespace tokenizer have such escapes, the first line says so: ##lmkit-escaped, with a count of 0.
     """
     streams.check_output(output, [*(corpora or "-"), vocab])
     texts = streams.check_texts(corpora)
     from lmkit import api
+    from lmkit.text import ESCAPED
 
     with terminal.compile_notice(quiet), terminal.Bar(quiet) as bar:
         tables, text = api.count(texts, orders, vocabulary=vocab, threads=threads, progress=bar, **choices)
     with streams.open_output(output) as file:
+        if form != "json" and says_escaped(tables.values(), text, top):
+            file.write(streams.tsv_line(ESCAPED, 0))
         for ngrams, counts in tables.values():
             write_counts(file, ngrams[: top or None], counts[: top or None], text.vocabulary, json=form == "json")
+
+
+def says_escaped(tables, text, top) -> bool:
+    """Whether readers have to be told that words are escaped: by default they stand as they are."""
+    import numpy as np
+
+    from lmkit.text import escape
+
+    if text.settings.tokenizer != "whitespace":
+        return False
+    shown = {i for ngrams, _ in tables for i in np.unique(ngrams[: top or None]).tolist()}
+    return any(escape(token) != token for token in map(text.vocabulary.token, shown))
 
 
 def write_counts(file, ngrams, counts, vocabulary, *, json: bool) -> None:

@@ -336,6 +336,12 @@ vocabulary_options = together(
     sentence_option(show_default="line for whitespace, else paragraph"),
     option("--lowercase", is_flag=True, show_default=False, help="Turn capital letters into small ones."),
     option("--vocab", metavar="FILE|MODEL", help="The only tokens to know; all others become <unk>."),
+    option(
+        "--escaped/--verbatim",
+        default=None,
+        show_default="escaped; words of --tokenizer whitespace as the file tells",
+        help="Whether tokens in files of vocabularies and counts are escaped, or stand as they are.",
+    ),
     option("--vocab-size", type=click.IntRange(min=1), metavar="N", help="Keep the N most frequent tokens."),
     option(
         "--min-count",

@@ -1,4 +1,7 @@
-"""n-gram counts from files, as `lmkit count` writes them, Google's collections and SRILM: `w1 w2 ... <tab> count`."""
+"""n-gram counts from files, as `lmkit count` writes them, Google's collections and SRILM: `w1 w2 ... <tab> count`.
+
+Whether words are escaped: see `lmkit.text.word_files`.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,16 @@ import numpy as np
 
 from lmkit.errors import CorpusError
 from lmkit.kernels import ngram_count_lines as kernels
+from lmkit.memory import in_bytes, memory_limit
 from lmkit.model import BOS, EOS, RESERVED
 from lmkit.ngram.assembly import Level, row_order, structure
 from lmkit.ngram.counts import NO_COUNTS, NOTHING, Levels
 from lmkit.ngram.options import MAX_ORDER
 from lmkit.ngram.trie import COUNT, SUFFIX
-from lmkit.text import Corpus, Vocabulary, unescape
+from lmkit.text import ESCAPED, Corpus, Vocabulary
+from lmkit.text.corpus import LONGEST_ENTRY
 from lmkit.text.table import TokenTable
+from lmkit.text.vocabulary import check_words, to_bytes, to_str, unescaped_tokens
 
 __all__ = ["Counts", "levels_of", "read_counts"]
 
@@ -45,22 +51,36 @@ class Counts:
     tables: list[tuple[np.ndarray, np.ndarray]]
 
 
-def read_counts(corpora: Iterable[Corpus], order: int, progress: Callable[[int], object] | None = None) -> Counts:
+def read_counts(
+    corpora: Iterable[Corpus],
+    order: int,
+    tokenizer: str = "whitespace",
+    *,
+    escaped: bool | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> Counts:
     """Read counts; those of the same n-gram are added, longer n-grams left out.
+
+    Parameters
+    ----------
+    escaped : bool, optional
+        Whether words are escaped: by default those of other tokenizers than `whitespace`, and all if one of the files
+        has the line ESCAPED with a count of 0.
 
     Raises
     ------
     CorpusError
-        A line is none of counts; the message names it.
+        A line is none of counts, which the message names; they do not fit into the memory; or escaped words are no
+        tokens of the tokenizer.
     """
     words = Vocabulary.from_tokens([]).table
     grams: list[list[np.ndarray]] = [[] for _ in range(order + 1)]
     counts: list[list[np.ndarray]] = [[] for _ in range(order + 1)]
-    most = MAX_ORDER
+    most, held, free = MAX_ORDER, 0, memory_limit()
     starts, lengths = np.empty((2, ROOM * 4 + most), np.int64)
     orders, numbers = np.empty((2, ROOM), np.int64)
     for corpus in corpora:
-        line = 1
+        line, corpus.longest_line = 1, LONGEST_ENTRY
         for block, size in corpus.padded_blocks(progress):
             at = 0
             while at < size:
@@ -72,6 +92,7 @@ def read_counts(corpora: Iterable[Corpus], order: int, progress: Callable[[int],
                     chosen = np.flatnonzero(orders[:n] == k)
                     grams[k].append(ids[firsts[chosen, None] + np.arange(k)])
                     counts[k].append(numbers[chosen].astype(np.uint32))
+                    held += grams[k][-1].nbytes + counts[k][-1].nbytes
                 line += n
                 if mistake:
                     end = at + int(np.argmax(block[at:size] == ord("\n")) or size - at)
@@ -80,21 +101,41 @@ def read_counts(corpora: Iterable[Corpus], order: int, progress: Callable[[int],
                         f"{corpus.title}: line {line}: {shown!r} {MISTAKES[mistake].format(most=most)}; counts are "
                         "lines of words, a tab, and a number"
                     )
-    vocabulary, new = _ordered(words, zip(grams[1], counts[1], strict=True))
+            if free is not None and 2 * held > free:
+                raise CorpusError(
+                    f"{corpus.title}: the counts up to line {line} take {in_bytes(2 * held)} of memory, and "
+                    f"{in_bytes(free)} are free; give counts of a lower order, or only the more frequent n-grams"
+                )
+    vocabulary, new = _ordered(words, zip(grams[1], counts[1], strict=True), tokenizer, escaped)
     return Counts(vocabulary, [_added(grams[k], counts[k], k, new, vocabulary) for k in range(1, order + 1)])
 
 
-def _ordered(words: TokenTable, unigrams: Iterable[tuple[np.ndarray, np.ndarray]]) -> tuple[Vocabulary, np.ndarray]:
+def _ordered(
+    words: TokenTable, unigrams: Iterable[tuple[np.ndarray, np.ndarray]], tokenizer: str, escaped: bool | None
+) -> tuple[Vocabulary, np.ndarray]:
     """Number the words by their counts, then by their bytes, as when a text is learnt; return also the new numbers."""
     data, offsets = words.pool.tobytes(), words.offsets[: words.size + 1].tolist()
-    names = [data[a:b] for a, b in itertools.pairwise(offsets)]
+    names = [to_str(data[a:b]) for a, b in itertools.pairwise(offsets)]
     frequency = np.zeros(words.size, np.int64)
     for grams, counts in unigrams:
         np.add.at(frequency, grams[:, 0], counts)
-    by_count = sorted(range(len(RESERVED), words.size), key=lambda i: (-frequency[i], names[i]))
-    new = np.arange(words.size, dtype=np.int32)
-    new[by_count] = np.arange(len(RESERVED), words.size, dtype=np.int32)
-    return Vocabulary.from_tokens(unescape(names[i].decode("utf-8", "surrogateescape")) for i in by_count), new
+    mark = next((i for i, name in enumerate(names) if name == ESCAPED and not frequency[i]), None)
+    known = [i for i in range(len(RESERVED), words.size) if i != mark]
+    tokens = [names[i] for i in known]
+    if escaped or (escaped is None and (mark is not None or tokenizer != "whitespace")):
+        tokens = unescaped_tokens(tokens, "the counts")
+    pairs = sorted(zip(map(to_bytes, tokens), known, strict=True), key=lambda pair: (-frequency[pair[1]], pair[0]))
+    byte = tokenizer == "byte"
+    vocabulary = Vocabulary.all_bytes() if byte else Vocabulary.from_tokens(token for token, _ in pairs)
+    new = np.zeros(words.size, np.int32)  # the mark's count of 0 is left out
+    new[: len(RESERVED)] = range(len(RESERVED))
+    new[[i for _, i in pairs]] = vocabulary.ids([token for token, _ in pairs])
+    if byte and (new < 0).any():
+        wrong = names[int(np.argmax(new < 0))]
+        raise CorpusError(f"the counts hold {wrong[:40]!r}, which is no token of the byte tokenizer")
+    if tokenizer == "whitespace":
+        check_words(vocabulary)
+    return vocabulary, new
 
 
 def _added(
@@ -139,7 +180,10 @@ def levels_of(
     unigrams[BOS] = 0
     if not unigrams[EOS]:
         raise CorpusError(f"{name}: </s> was never counted, so no sentence could end; count with sentence ends")
-    uncounted = np.flatnonzero(unigrams[len(RESERVED) :] == 0)
+    met = np.zeros(size, bool)
+    for grams, _ in counts.tables[1:]:
+        met[grams] = True
+    uncounted = np.flatnonzero(met[len(RESERVED) :] & (unigrams[len(RESERVED) :] == 0))
     if len(uncounted):
         missing = counts.vocabulary.token(int(uncounted[0]) + len(RESERVED))
         raise CorpusError(

@@ -150,7 +150,7 @@ def read_material(
         A share of the text, its end, from the beginning of a line on, or of a paragraph where those are sentences; or
         a text of its own.
     reading
-        vocabulary, vocab_size and min_count as in `lmkit.api.train`.
+        vocabulary, escaped, vocab_size, min_count, encoding and errors (of the vocabulary) as in `lmkit.api.train`.
 
     Raises
     ------

@@ -3,13 +3,15 @@
 from lmkit.text.corpus import Corpus
 from lmkit.text.encoding import Decoder, Encoded, Encoder, concatenate
 from lmkit.text.layer import TextLayer
-from lmkit.text.learning import learn, read_vocabulary
+from lmkit.text.learning import learn
 from lmkit.text.settings import RESERVED_RULES, SENTENCES, TOKENIZERS, TextSettings
 from lmkit.text.tokenizers import join, split
 from lmkit.text.unicode_table import UNICODE_VERSION
 from lmkit.text.vocabulary import Vocabulary, escape, unescape
+from lmkit.text.word_files import ESCAPED, read_vocabulary
 
 __all__ = [
+    "ESCAPED",
     "RESERVED_RULES",
     "SENTENCES",
     "TOKENIZERS",

@@ -24,10 +24,11 @@ from lmkit.kernels import text as kernels
 from lmkit.text.formats import HEAD, explain_format, unmarked_encoding
 from lmkit.threads import ahead
 
-__all__ = ["Corpus"]
+__all__ = ["LONGEST_ENTRY", "Corpus"]
 
 BLOCK = 4 << 20
 LONGEST_LINE = 1 << 30  # bytes: blocks hold whole lines, so that a line without end would fill the memory
+LONGEST_ENTRY = 64 << 20  # bytes that a line of an ARPA file, of counts or of a vocabulary may have
 MAGIC_SIZE = 10  # bytes that tell compressed files from any text
 NOTHING = np.zeros(kernels.PAD, np.uint8), 0  # a block that only says that reading goes on
 MAGIC = {
@@ -68,6 +69,8 @@ class Corpus:
         Whether blocks are to be had as soon as their bytes come, however few; else they are filled first.
     most : int or None
         With more bytes than that, decompressed or not, the text is refused as soon as this is known.
+    longest_line : int
+        With more bytes than that before a newline it is refused, too.
 
     Raises
     ------
@@ -89,6 +92,7 @@ class Corpus:
             raise OptionError(f"unknown encoding {encoding!r}; try utf-8, latin-1 or utf-16") from None
         self.name, self.errors, self.data, self.live = str(name), errors, data, False
         self.most: int | None = None
+        self.longest_line = LONGEST_LINE
         self.bytes = self.characters = self.lines = 0
         self._hash = hashlib.sha256()
         self._read = 0  # bytes of the decompressed text
@@ -179,9 +183,9 @@ class Corpus:
                 yield NOTHING
             pieces.append(memoryview(chunk)[cut:])
             held += len(pieces[-1])
-            if held > LONGEST_LINE:
+            if held > self.longest_line:
                 raise CorpusError(
-                    f"{self.title}: line {self.lines + 1}: longer than {LONGEST_LINE:,} bytes, the most that a line "
+                    f"{self.title}: line {self.lines + 1}: longer than {self.longest_line:,} bytes, the most that a line "
                     "may have; break it into lines, such as with `fold -s` or `tr '\\0' '\\n'`"
                 )
         if any(pieces):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -19,10 +18,10 @@ from lmkit.text.encoding import Encoder, lowered
 from lmkit.text.layer import TextLayer
 from lmkit.text.settings import TextSettings
 from lmkit.text.table import TokenTable
-from lmkit.text.vocabulary import Vocabulary, to_bytes, to_str, unescape
+from lmkit.text.vocabulary import Vocabulary, to_bytes
 from lmkit.threads import aside
 
-__all__ = ["learn", "read_vocabulary"]
+__all__ = ["learn"]
 
 MOST_TOKENS = 2**32 - 64  # what an n-gram model can hold: its positions are uint32, with some to spare
 AT_A_TIME = 1 << 22  # ids of a file that are renumbered
@@ -248,52 +247,3 @@ def _ranked(settings: TextSettings, table: TokenTable, counts: np.ndarray, order
     mapping[order] = np.arange(len(order))
     counts = np.bincount(mapping, weights=counts, minlength=len(order)).astype(np.int64)
     return TextLayer(settings, Vocabulary(pool[: int(offsets[-1])], offsets)), counts, mapping
-
-
-def read_vocabulary(path: str, settings: TextSettings, *, encoding: str = "utf-8", errors: str = "strict") -> list[str]:
-    r"""Read the tokens of a vocabulary file, for `learn`: separated by white space, or those of a model file.
-
-    For the tokenizers that keep white space as tokens they are escaped as `lmkit.text.escape` does it. Where the
-    settings say lower case, so are the tokens: otherwise those with capitals would never be met.
-
-    Parameters
-    ----------
-    encoding, errors : str
-        How a file that is no model is read; see `Corpus`.
-
-    Raises
-    ------
-    CorpusError, ModelError
-        Where it cannot be read or holds none.
-    OptionError
-        Where a model has another tokenizer, or `encoding` or `errors` is none.
-    """
-    tokens = _listed_tokens(path, settings, Corpus(path, encoding, errors))
-    return list(dict.fromkeys(token.lower() for token in tokens)) if settings.lowercase else tokens
-
-
-def _listed_tokens(path: str, settings: TextSettings, corpus: Corpus) -> list[str]:
-    """Return the tokens of a model or of a text, as they stand there."""
-    is_model = False
-    if os.path.isfile(path):  # a pipe can be read once only
-        with contextlib.suppress(OSError), open(path, "rb") as file:  # the corpus says what is wrong
-            head = file.read(9)
-            is_model = len(head) == 9 and head[5:8] == b"\0\0\0" and head[8:] == b"{"
-    if is_model:
-        from lmkit.storage import open_model_file
-
-        model = open_model_file(path)
-        layer = TextLayer.from_tensors(model.tensors, model.metadata)
-        if layer.settings.tokenizer != settings.tokenizer:
-            raise OptionError(
-                f"{path} has the tokens of the {layer.settings.tokenizer} tokenizer; "
-                f"expected those of the {settings.tokenizer} tokenizer"
-            )
-        return layer.vocabulary.tokens()[len(RESERVED) :]
-    data = b"".join(block.tobytes() for block in corpus.blocks())
-    tokens = [to_str(token) for token in data.replace(b"\0", b" ").split()]
-    if settings.tokenizer != "whitespace":
-        tokens = [unescape(token) for token in tokens]
-    if not tokens:
-        raise CorpusError(f"{path}: holds no tokens; give one token a line")
-    return tokens

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from lmkit.errors import ModelError
+from lmkit.errors import CorpusError, ModelError, OptionError
 from lmkit.kernels.text import PAD
 from lmkit.kernels.vocabulary import MISSING
 from lmkit.model import RESERVED
 from lmkit.text.table import TokenTable, padded
 
-__all__ = ["Vocabulary", "escape", "to_bytes", "to_str", "unescape"]
+__all__ = ["Vocabulary", "check_words", "escape", "is_word", "to_bytes", "to_str", "unescape", "unescaped_tokens"]
 
 _RESERVED_BYTES = "".join(RESERVED).encode()
 _RESERVED_OFFSETS = [0, 5, 8, 12]
@@ -58,6 +58,8 @@ def escape(token: str) -> str:
 def unescape(text: str) -> str:
     r"""Return the token that `escape` wrote; a backslash that starts no escape stands for itself.
 
+    So does one that `escape` would not write: of half a surrogate pair, or of a byte by another name.
+
     >>> unescape(r"two\swords")
     'two words'
     """
@@ -67,9 +69,49 @@ def unescape(text: str) -> str:
         if found in _LONG:
             return _LONG[found]
         code = int(found[2:], 16)
+        if 0xD800 <= code <= 0xDFFF:
+            return found
         return chr(0xDC00 + code if found[1] == "x" and code >= 0x80 else code)
 
     return re.sub(r"\\(?:[jsntr\\]|x[0-9a-f]{2}|u[0-9a-f]{4})", replace, text)
+
+
+def unescaped_tokens(words: Iterable[str], name: str) -> list[str]:
+    """Return the tokens that different words of a file stand for, which must differ, too.
+
+    Raises
+    ------
+    CorpusError
+        Two words are one token, or one is a reserved token.
+    """
+    meant = {token: token for token in RESERVED}
+    tokens = []
+    for word in words:
+        token = unescape(word)
+        other = meant.setdefault(token, word)
+        if other is not word:
+            shown = [each[:40] for each in (other, word, token)]
+            raise CorpusError("{}: the escaped tokens {} and {} are the same token, {!r}".format(name, *shown))
+        tokens.append(token)
+    return tokens
+
+
+def is_word(token: str) -> bool:
+    """Return whether the whitespace tokenizer can make this token: it is not empty and holds none of its blanks."""
+    return re.search("^$|[\0\t\n\r ]", token) is None
+
+
+def check_words(vocabulary: Vocabulary) -> None:
+    """See that all tokens of a vocabulary can stand between blanks.
+
+    Raises
+    ------
+    OptionError
+    """
+    separate = np.isin(vocabulary.pool[: vocabulary.offsets[-1]], np.frombuffer(b"\0\t\n\r ", np.uint8)).any()
+    if separate or (np.diff(vocabulary.offsets) == 0).any():
+        wrong = next(token for token in vocabulary.tokens() if not is_word(token))
+        raise OptionError(f"{wrong[:40]!r} is no token of the whitespace tokenizer, and cannot stand between blanks")
 
 
 class Vocabulary:
@@ -130,6 +172,15 @@ class Vocabulary:
         for array in arrays.values():
             array.flags.writeable = False
         return arrays
+
+    def check_different(self) -> None:
+        """See that no token is there twice.
+
+        Raises
+        ------
+        ModelError
+        """
+        _ = self.table  # which is made only if they differ
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

@@ -8,7 +8,8 @@ from texts import VERSES
 
 import lmkit
 from lmkit import cli
-from lmkit.errors import CorpusError, OptionError
+from lmkit.errors import CorpusError, LmkitError, OptionError
+from lmkit.ngram import count_files
 from lmkit.ngram.count_files import read_counts
 from lmkit.ngram.options import SMOOTHINGS
 from lmkit.text import Corpus
@@ -96,6 +97,111 @@ def test_counts_are_added_as_by_a_dictionary(order):
     for k, (grams, counts) in enumerate(found.tables, 1):
         table = sorted(([ids[word] for word in gram], n) for gram, n in expected.items() if len(gram) == k and n)
         assert list(zip(grams.tolist(), counts.tolist(), strict=True)) == table
+
+
+LATEX = r"""
+<s>	3
+</s>	3
+let	2
+\theta	2
+\\	1
+\	1
+be	1
+<s> let	2
+<s> \theta	1
+let \theta	1
+let \\	1
+\theta </s>	1
+\theta be	1
+\\ </s>	1
+be \	1
+\ </s>	1
+""".replace(r"\t", "\t")
+BIGRAMS = {"order": 2, "smoothing": "witten-bell", "tokenizer": "whitespace"}
+
+
+def test_words_with_backslashes_stand_as_they_are(tmp_path):
+    latex = LATEX.replace("\theta", r"\theta")
+    model = lmkit.train(("latex", latex.encode()), from_counts=True, output=tmp_path / "m.lmkit", **BIGRAMS)
+    assert set(model.text.vocabulary.tokens()[3:]) == {"let", r"\theta", "\\\\", "\\", "be"}
+    assert lmkit.load(tmp_path / "m.lmkit").log_prob("let \\\\") == pytest.approx(model.log_prob("let \\\\"))
+    text = b"".join(lmkit.arpa(model)).decode()
+    assert all(line in text for line in ("\t\\theta be\n", "\tlet \\\\\n", "\tbe \\\n"))
+
+
+WITH_BACKSLASHES = "a\\b x \\theta\n\\\\ y \x0b\\n\n\\ y\n"
+
+
+@pytest.mark.parametrize("way", ["as written", "sorted", "without the line"])
+def test_counts_of_words_with_backslashes(tmp_path, monkeypatch, way):
+    """The line that says that words are escaped may stand anywhere; without it --escaped says so."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text").write_text(WITH_BACKSLASHES)
+    assert cli.run(["count", "--orders", "1-2", "--tokenizer", "whitespace", "text", "-o", "counts"]) == 0
+    lines = (tmp_path / "counts").read_text().splitlines(keepends=True)
+    assert lines[0] == "##lmkit-escaped\t0\n"
+    told = way in ("as written", "sorted")
+    if way == "sorted":
+        lines.sort(reverse=True)
+    if not told:
+        lines.remove("##lmkit-escaped\t0\n")
+    (tmp_path / "counts").write_text("".join(lines))
+    expected = lmkit.train("text", **BIGRAMS).language_model.tensors()
+    found = lmkit.train("counts", from_counts=True, escaped=None if told else True, **BIGRAMS).language_model.tensors()
+    for name, tensor in expected.items():
+        np.testing.assert_array_equal(found[name], tensor, err_msg=name)
+
+
+def test_counts_without_such_words_need_no_line(tmp_path, capsysbinary):
+    (tmp_path / "text").write_text("a b\na\n")
+    assert cli.run(["count", "--tokenizer", "whitespace", str(tmp_path / "text")]) == 0
+    assert capsysbinary.readouterr().out == b"</s>\t2\na\t2\nb\t1\n"
+
+
+def test_counts_that_are_cut_to_a_vocabulary(tmp_path, monkeypatch):
+    """`lmkit count TEXT | cut -f1` is a vocabulary of the same words."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text").write_text(WITH_BACKSLASHES)
+    for tokenizer in ("whitespace", "word", "char"):
+        assert cli.run(["count", "--tokenizer", tokenizer, "text", "-o", "counts"]) == 0
+        rows = (tmp_path / "counts").read_text()
+        (tmp_path / "words").write_text("".join(line.split("\t")[0] + "\n" for line in rows.splitlines()))
+        for vocabulary in ("words", "counts"):
+            _, layer = lmkit.count("text", vocabulary=vocabulary, tokenizer=tokenizer)
+            _, expected = lmkit.count("text", tokenizer=tokenizer)
+            assert set(layer.vocabulary.tokens()) == set(expected.vocabulary.tokens())
+
+
+def test_counts_of_bytes_give_the_model_of_their_text(counts):
+    options = {"tokenizer": "byte", "smoothing": "witten-bell", "order": 4}
+    expected = lmkit.train("text", **options)
+    found = lmkit.train(counts("byte"), from_counts=True, output="bytes.lmkit", **options)
+    for name, tensor in expected.language_model.tensors().items():
+        np.testing.assert_array_equal(found.language_model.tensors()[name], tensor, err_msg=name)
+    assert lmkit.load("bytes.lmkit").log_prob("the") == expected.log_prob("the")
+
+
+NO_TOKENS = {
+    "char": ("\\x41\t1\nA\t1\n", "are the same token, 'A'"),
+    "word": ("\\x3cunk>\t1\n", "are the same token, '<unk>'"),
+    "byte": ("two\t1\n", "hold 'two', which is no token of the byte tokenizer"),
+    "whitespace": ("##lmkit-escaped\t0\na\\sb\t1\n", "'a b' is no token of the whitespace tokenizer"),
+}
+
+
+@pytest.mark.parametrize("tokenizer", NO_TOKENS)
+def test_what_could_not_be_opened_is_not_made(tokenizer):
+    text, message = NO_TOKENS[tokenizer]
+    with pytest.raises(LmkitError, match=message):
+        lmkit.train(("counts", text.encode() + b"</s>\t1\n"), order=1, tokenizer=tokenizer, from_counts=True)
+
+
+def test_counts_that_do_not_fit_into_memory(monkeypatch):
+    monkeypatch.setattr(count_files, "memory_limit", lambda: 100)
+    with pytest.raises(
+        CorpusError, match=r"counts: the counts up to line 21 take 0.32 kB of memory, and 0.1 kB are free"
+    ):
+        lmkit.train(("counts", b"a\t1\n" * 20), order=1, tokenizer="whitespace", from_counts=True)
 
 
 WRONG = {

@@ -14,7 +14,7 @@ from lmkit.errors import CorpusError, LmkitWarning, ModelError, OptionError
 from lmkit.kernels import text as text_kernels
 from lmkit.kernels import vocabulary as vocabulary_kernels
 from lmkit.model import BOS, EOS, RESERVED, UNK
-from lmkit.text import Corpus, TextLayer, TextSettings, Vocabulary, learn, learning, read_vocabulary
+from lmkit.text import Corpus, TextLayer, TextSettings, Vocabulary, learn, learning, read_vocabulary, word_files
 from lmkit.text import corpus as corpus_module
 from lmkit.text import layer as layer_module
 from lmkit.text import tokenizers as tokenizers_module
@@ -484,6 +484,55 @@ def test_a_vocabulary_file_in_lower_case(tmp_path):
     path = tmp_path / "words.txt"
     path.write_bytes("To TO \\j \\n BE\u00c9 to".encode())
     assert read_vocabulary(str(path), TextSettings("word", lowercase=True)) == ["to", "", "\n", "be\u00e9"]
+
+
+VOCABULARIES = {
+    "counts": ("the\t100\na\t3.5e+02 \r\nof \t 7\nw\t-3.2\n", ["the", "a", "of", "w"]),
+    "n-grams": ("a b\t3\nc\t2\n", ["a", "b", "c"]),
+    "numbers": ("100\t5\n7\n8 9\n", ["100", "7", "8", "9"]),
+    "tabs": ("a\tb\nc\td\t3\n", ["a", "b", "c", "d", "3"]),
+    "not between blanks": ("a\x0bb \u00a0\n", ["a\x0bb", "\u00a0"]),
+    "LaTeX": ("\\theta\t5\n\\\\\t3\n\\\t2\n\\x41\t1\n", ["\\theta", "\\\\", "\\", "\\x41"]),
+    "escaped": ("\\\\theta \\\\\\\\\n\\\\ \\x0b\n", ["\\theta", "\\\\", "\\", "\x0b"]),
+    "as lmkit says": ("a\\q\n##lmkit-escaped\t0\n\\\\\n", ["a\\q", "\\"]),
+}
+
+
+@pytest.mark.parametrize("case", VOCABULARIES)
+def test_vocabularies_of_words(tmp_path, case):
+    """Lists of other tools stand as they are, those of lmkit are escaped; counts do not matter."""
+    text, expected = VOCABULARIES[case]
+    (tmp_path / "words").write_bytes(text.encode())
+    found = read_vocabulary(str(tmp_path / "words"), TextSettings("whitespace"))
+    assert found == expected
+    if "\\" not in text:
+        assert read_vocabulary(str(tmp_path / "words"), TextSettings("word")) == expected
+
+
+def test_escaped_or_not_as_the_caller_says(tmp_path):
+    path = str(tmp_path / "words")
+    (tmp_path / "words").write_text("\\\\ \\t\n")
+    assert read_vocabulary(path, TextSettings("whitespace")) == ["\\\\", "\\t"]
+    assert read_vocabulary(path, TextSettings("word"), escaped=False) == ["\\\\", "\\t"]
+    with pytest.raises(CorpusError, match=r"words: \\t is no token of the whitespace tokenizer"):
+        read_vocabulary(path, TextSettings("whitespace"), escaped=True)
+
+
+def test_escapes_that_stand_for_no_text(tmp_path):
+    (tmp_path / "words").write_text("\\ud800 \\udc80 \\xc3\n")
+    assert read_vocabulary(str(tmp_path / "words"), TextSettings("char")) == ["\\ud800", "\\udc80", "\udcc3"]
+
+
+def test_a_vocabulary_that_does_not_end(monkeypatch, tmp_path):
+    with pytest.raises(CorpusError, match="/dev/zero: line 1 is longer than 67,108,864 bytes"):
+        read_vocabulary("/dev/zero", TextSettings("whitespace"))
+    (tmp_path / "words").write_text("a few words\n")
+    monkeypatch.setattr(word_files, "memory_limit", lambda: 500)
+    with pytest.raises(CorpusError, match=r"words: 3 tokens or more, which do not fit into the 0.5 kB of memory"):
+        read_vocabulary(str(tmp_path / "words"), TextSettings("word"))
+    monkeypatch.setattr(word_files, "MOST_BYTES", 10)
+    with pytest.raises(CorpusError, match="words: longer than 10 bytes"):
+        read_vocabulary(str(tmp_path / "words"), TextSettings("word"))
 
 
 def test_the_vocabulary_of_a_model(tmp_path):
