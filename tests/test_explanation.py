@@ -72,6 +72,12 @@ def test_models_that_cut_otherwise_are_refused(options, named):
         list(lmkit.explain(trained(), ROWS, against=trained(**options)))
 
 
+def test_a_model_beside_one_that_takes_reserved_words():
+    """A model that refuses `<unk>` in a text, and one that takes it: of the texts that both read they see the same."""
+    (piece,) = lmkit.explain(trained(), ROWS, against=trained(reserved="keep"))
+    np.testing.assert_array_equal(piece.log_p, piece.other_log_p)
+
+
 def test_a_word_that_one_model_lacks_is_named_with_its_line():
     less = trained(("less", b"row your\n"))
     list(lmkit.explain(trained(), ("same", b"row your\nzebra\n"), against=less))  # unknown to both

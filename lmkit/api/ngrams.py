@@ -43,7 +43,7 @@ def count(
     threads : int, optional
         At most so many count, by default one per core.
     reading
-        vocabulary, vocab_size, min_count, encoding, errors and progress as in `train`.
+        vocabulary, escaped, vocab_size, min_count, encoding, errors and progress as in `train`.
 
     Returns
     -------
@@ -98,6 +98,8 @@ def from_arpa(
     output: str | os.PathLike | None = None,
     tokenizer: str = "whitespace",
     sentence: str | None = None,
+    encoding: str = "utf-8",
+    errors: str = "strict",
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Model:
@@ -107,21 +109,28 @@ def from_arpa(
     ----------
     tokenizer, sentence
         How text becomes the tokens of this model: see `lmkit.text.TextSettings`. Of other tokenizers than `whitespace`
-        tokens are unescaped.
+        tokens are unescaped. A reserved word in a text is taken as the model has it (`keep`).
+    encoding, errors
+        As in `train`.
 
     Raises
     ------
     ModelError
         It is no ARPA file; the message names the line.
     CorpusError, OptionError
+
+    Warns
+    -----
+    LmkitWarning
+        It has no unknown word.
     """
     from lmkit.ngram.arpa import read_arpa
 
     started = time.monotonic()
     if output is not None:
         storage.check_target(output, [path])
-    (corpus,) = arguments.corpora(path, "utf-8", "keep")
-    settings = TextSettings(tokenizer=tokenizer, sentence=sentence)
+    (corpus,) = arguments.corpora(path, encoding, errors)
+    settings = TextSettings(tokenizer=tokenizer, sentence=sentence, reserved="keep")
     read = aside(read_arpa, corpus, settings, arguments.reading(progress, [corpus]), threads)
     read.metadata["training"] = {
         "arpa": {"name": corpus.title, "sha256": corpus.sha256}, "held_out": None, "options": settings.describe(),

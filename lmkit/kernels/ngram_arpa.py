@@ -10,6 +10,10 @@ __all__ = ["parse_lines", "write_lines"]
 
 NEWLINE, RETURN, TAB, BLANK, POINT, MINUS, PLUS, ZERO = 10, 13, 9, 32, 46, 45, 43, 48
 LOWEST = -99.0  # log10 of no probability at all, as every toolkit writes it
+LEAST = -1e38  # log10 of the smallest probability above 0 whose natural logarithm float32 holds
+MOST_BACKOFF = 9.0  # log10: numbers of seven digits make no larger weight, and products of 31 stay within float64
+EXACT = 1e17  # whole numbers up to ten times that are read digit by digit; further digits only count
+POWERS = 400  # further powers of ten are 0 or infinite
 DIGITS = 10_000_000  # behind the point: what float32 holds
 ROUNDING = 1e-6  # what a logarithm of one may be above 0
 ROOM = 32  # bytes that a number and what stands around it may take
@@ -93,7 +97,7 @@ def write_lines(k, node, end, firsts, nodes, leaves, pool, offsets, out):
             for i in range(offsets[word], offsets[word + 1]):
                 out[at] = pool[i]
                 at += 1
-        if node < internal and (nodes[node, 4] != nodes[node + 1, 4] or nodes[node, 5]):
+        if node < internal:  # readers take lines without a weight for n-grams of the highest order
             out[at] = TAB
             at = write_number(out, at + 1, node_floats[node, 5])
         out[at] = NEWLINE
@@ -113,14 +117,18 @@ def read_number(block, at, end):
         return sign * np.inf
     exponent = 0
     while at < end and ZERO <= block[at] < ZERO + 10:
-        value = value * 10 + (block[at] - ZERO)
+        if value < EXACT:
+            value = value * 10 + (block[at] - ZERO)
+        else:
+            exponent += 1
         digits += 1
         at += 1
     if at < end and block[at] == POINT:
         at += 1
         while at < end and ZERO <= block[at] < ZERO + 10:
-            value = value * 10 + (block[at] - ZERO)
-            exponent -= 1
+            if value < EXACT:
+                value = value * 10 + (block[at] - ZERO)
+                exponent -= 1
             digits += 1
             at += 1
     if digits and at < end and (block[at] | 32) == 101:  # e
@@ -129,21 +137,42 @@ def read_number(block, at, end):
         at += at < end and (block[at] == MINUS or block[at] == PLUS)
         power, found = 0, at < end
         while at < end and ZERO <= block[at] < ZERO + 10:
-            power = min(power * 10 + (block[at] - ZERO), 10000)
+            power = min(power * 10 + (block[at] - ZERO), 1 << 30)
             at += 1
         if not found:
             return np.nan
         exponent += -power if down else power
     if at != end or not digits:
         return np.nan
-    return sign * value * 10.0**exponent
+    return sign * value * 10.0 ** min(max(exponent, -POWERS), POWERS) if value else 0.0
+
+
+@helper
+def read_logarithm(block, at, end):
+    """Return a number as `read_number` does; one that float32 cannot hold as a natural logarithm is -inf."""
+    value = read_number(block, at, end)
+    return -np.inf if value < LEAST else value
+
+
+@helper
+def use_small_letters(block, at, end):
+    """Write <UNK>, <S> and </S>, which other toolkits have in capitals, in small letters."""
+    length = end - at
+    if not 3 <= length <= 5 or block[at] != 60 or block[end - 1] != 62:
+        return
+    s = at + 2 if length == 4 and block[at + 1] == 47 else at + 1
+    single = end - 1 - s == 1 and block[s] == 83
+    if single or (length == 5 and block[s] == 85 and block[s + 1] == 78 and block[s + 2] == 75):
+        for i in range(s, end - 1):
+            block[i] |= 32
 
 
 @kernel
 def parse_lines(block, at, size, k, starts, lengths, log_p, backoffs):
     """Read the lines of a section until a blank line or one that begins with a backslash.
 
-    A line is log10 p, k words, and maybe log10 of the back-off weight, with blanks or tabs between them.
+    A line is log10 p, k words, and maybe log10 of the back-off weight, with blanks or tabs between them. Reserved words
+    in capitals are changed in the block to the small letters that stand in vocabularies.
 
     Parameters
     ----------
@@ -156,7 +185,8 @@ def parse_lines(block, at, size, k, starts, lengths, log_p, backoffs):
     -------
     lines, at, mistake : int
         Lines read; where the rest begins: the end of the block, or of the section, or the line that is wrong; and what
-        is wrong with it: 1 the number of words, 2 no number, 3 a probability above one, 4 no back-off weight.
+        is wrong with it: 1 the number of words, 2 no number, 3 a probability above one, 4 no back-off weight, 5 too
+        large a one.
     """
     spans = np.empty((k + 3, 2), np.int64)
     n = 0
@@ -178,7 +208,7 @@ def parse_lines(block, at, size, k, starts, lengths, log_p, backoffs):
             return n, at, 0
         if count < k + 1 or count > k + 2:
             return n, at, 1
-        value = read_number(block, spans[0, 0], spans[0, 1])
+        value = read_logarithm(block, spans[0, 0], spans[0, 1])
         if value != value:
             return n, at, 2
         if value > ROUNDING:
@@ -186,10 +216,13 @@ def parse_lines(block, at, size, k, starts, lengths, log_p, backoffs):
         log_p[n] = min(value, 0.0)
         backoffs[n] = 0.0
         if count == k + 2:
-            backoffs[n] = read_number(block, spans[k + 1, 0], spans[k + 1, 1])
-            if backoffs[n] != backoffs[n] or backoffs[n] == np.inf:
+            backoffs[n] = read_logarithm(block, spans[k + 1, 0], spans[k + 1, 1])
+            if backoffs[n] != backoffs[n]:
                 return n, at, 4
+            if backoffs[n] > MOST_BACKOFF:
+                return n, at, 5
         for j in range(k):
+            use_small_letters(block, spans[j + 1, 0], spans[j + 1, 1])
             starts[n * k + j] = spans[j + 1, 0]
             lengths[n * k + j] = spans[j + 1, 1] - spans[j + 1, 0]
         n += 1

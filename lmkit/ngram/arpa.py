@@ -8,18 +8,20 @@ r"""ARPA files, which every n-gram toolkit reads: from a model and to a model.
     ...
     \end\
 
-A model whose tokens are not those between blanks has them escaped, as in every table of lmkit.
+Words of the whitespace tokenizer stand as they are; tokens of the others, which may be blanks, are escaped. As `lmplz`
+writes it, each n-gram below the highest order has a back-off weight, 0 where nothing backs off to it.
 """
 
 from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from lmkit.errors import ModelError, OptionError
+from lmkit.errors import LmkitWarning, ModelError, OptionError
 from lmkit.kernels import ngram_arpa as kernels
 from lmkit.memory import in_bytes, memory_limit
 from lmkit.model import BOS, EOS, RESERVED, UNK
@@ -27,8 +29,10 @@ from lmkit.ngram.assembly import Level, assemble
 from lmkit.ngram.model import ARPA, NGramModel
 from lmkit.ngram.options import MAX_ORDER
 from lmkit.ngram.trie import INTERNAL_COLUMNS, LEAF_COLUMNS, MOST
-from lmkit.text import Corpus, TextLayer, TextSettings, Vocabulary, escape, unescape
+from lmkit.text import Corpus, TextLayer, TextSettings, Vocabulary, escape
+from lmkit.text.corpus import LONGEST_ENTRY
 from lmkit.text.table import TokenTable
+from lmkit.text.vocabulary import check_words, unescaped_tokens
 from lmkit.threads import usable
 
 __all__ = ["arpa_lines", "read_arpa"]
@@ -37,6 +41,13 @@ PIECE = 1 << 20  # bytes that are written at once
 LOG_10 = math.log(10)
 WORD_BYTES, BLOCK_BYTES = 256, 32 << 20  # that a word takes beside its n-gram, and the file's blocks, to read them
 NOWHERE = np.float32(-99 * LOG_10)  # of `<unk>` where a model has none
+MOST_EMPTY_LINES, MOST_LINES_BEFORE = 10_000, 1000  # in a row; before the header
+IN_CAPITALS = ("<UNK>", "<S>", "</S>")
+OTHER_FORMATS = {
+    "iARPA": "IRSTLM's intermediate format, whose numbers are not final probabilities; `compile-lm --text` makes an "
+    "ARPA file of it",
+    "qARPA": "IRSTLM's quantised format, which has codes for numbers; convert the model that was quantised",
+}
 
 
 def arpa_lines(model: NGramModel) -> Iterator[bytes]:
@@ -48,7 +59,12 @@ def arpa_lines(model: NGramModel) -> Iterator[bytes]:
     Raises
     ------
     OptionError
-        The model's probabilities have no such form.
+        The model's probabilities, or its words, have no such form.
+
+    Warns
+    -----
+    LmkitWarning
+        Readers will take one of its words for a reserved one.
     """
     if model.spreads:
         raise OptionError(
@@ -58,8 +74,7 @@ def arpa_lines(model: NGramModel) -> Iterator[bytes]:
     trie = model.trie
     trie.check(model.name)
     firsts = np.cumsum([0, *trie.sizes])
-    plain = model.text.settings.tokenizer == "whitespace"
-    names = model.text.vocabulary if plain else Vocabulary.from_tokens(map(escape, model.text.vocabulary.tokens()[3:]))
+    names = _names(model.text)
     yield b"\\data\\\n" + b"".join(b"ngram %d=%d\n" % (n, size) for n, size in enumerate(trie.sizes[1:], 1))
     out = np.empty(PIECE + names.longest * MAX_ORDER, np.uint8)
     for n in range(1, trie.order + 1):
@@ -73,10 +88,26 @@ def arpa_lines(model: NGramModel) -> Iterator[bytes]:
     yield b"\n\\end\\\n"
 
 
+def _names(text: TextLayer) -> Vocabulary:
+    """Return the words as they are written into the file."""
+    if text.settings.tokenizer != "whitespace":
+        return Vocabulary.from_tokens(map(escape, text.vocabulary.tokens()[len(RESERVED) :]))
+    check_words(text.vocabulary)
+    taken = [word for word in IN_CAPITALS if text.vocabulary.id(word) is not None]
+    if taken:
+        warnings.warn(
+            f"the model has the word {taken[0]}, which readers of ARPA files take for {taken[0].lower()}",
+            LmkitWarning,
+            stacklevel=2,
+        )
+    return text.vocabulary
+
+
 class _Reader:
     """The lines of an ARPA file, a block at a time."""
 
     def __init__(self, corpus: Corpus, progress: Callable[[int], object] | None):
+        corpus.longest_line = LONGEST_ENTRY
         self.name, self.blocks = corpus.title, corpus.padded_blocks(progress)
         self.block, self.size, self.at, self.line = np.zeros(0, np.uint8), 0, 0, 1
         self.again: str | None = None  # a line that was read too early
@@ -96,6 +127,7 @@ class _Reader:
         if self.again is not None:
             found, self.again = self.again, None
             return found
+        empty = 0
         while self.more():
             rest = self.block[self.at : self.size]
             newline = np.flatnonzero(rest[: 1 << 16] == ord("\n"))
@@ -104,6 +136,9 @@ class _Reader:
             self.at, self.line = end, self.line + 1
             if found:
                 return found
+            empty += 1
+            if empty > MOST_EMPTY_LINES:
+                raise self.error(f"more than {MOST_EMPTY_LINES:,} empty lines; is it an ARPA file?", self.line - 1)
         return None
 
     def error(self, what: str, line: int | None = None) -> ModelError:
@@ -115,8 +150,9 @@ def read_arpa(
 ) -> NGramModel:
     """Return the model that an ARPA file holds.
 
-    `<s>` may have any probability; `<unk>` may be missing, and then has none. Contexts and suffixes may be missing (of
-    pruned models). Tokens are unescaped where the tokenizer is not `whitespace`.
+    `<UNK>`, `<S>` and `</S>` are the reserved words, too. `<s>` may have any probability; `<unk>` may be missing, and
+    then has none. Contexts and suffixes may be missing (of pruned models). Tokens are unescaped where the tokenizer is
+    not `whitespace`.
 
     Raises
     ------
@@ -124,6 +160,11 @@ def read_arpa(
         It is no ARPA file, or too large; the message says in which line, or by how much.
     CorpusError
         It cannot be read.
+
+    Warns
+    -----
+    LmkitWarning
+        It has no unknown word.
     """
     threads = usable(threads)
     reader = _Reader(corpus, progress)
@@ -135,10 +176,10 @@ def read_arpa(
         levels.append(level if n > 1 else _all_words(reader, level, words))
     if (line := reader.next_line()) != "\\end\\":
         raise reader.error(rf"expected \end\ after the {order}-grams, found {_shown(line)}", reader.line - 1)
-    trie, blanks = assemble(levels, reader.name, threads)
     vocabulary = Vocabulary(words.pool[: words.offsets[words.size]].tobytes(), words.offsets[: words.size + 1])
     if settings.tokenizer != "whitespace":
-        vocabulary = Vocabulary.from_tokens(unescape(token) for token in vocabulary.tokens()[len(RESERVED) :])
+        vocabulary = _unescaped(vocabulary, settings, reader.name, levels)
+    trie, blanks = assemble(levels, reader.name, threads)
     return NGramModel(
         TextLayer(settings, vocabulary), trie, {"order": order, "smoothing": ARPA, "interpolate": False}, blanks=blanks
     )
@@ -181,8 +222,10 @@ def _shown(line: str | None) -> str:
 def _header(reader: _Reader) -> list[int]:
     """Return the numbers of n-grams that the file says it has."""
     line = reader.next_line()
+    if line and (other := OTHER_FORMATS.get(line.split()[0])):
+        raise ModelError(f"{reader.name}: {other}")
     while line is not None and line != "\\data\\":
-        if reader.line > 1000 or line.startswith("\\"):
+        if reader.line > MOST_LINES_BEFORE or line.startswith("\\"):
             break
         line = reader.next_line()
     if line != "\\data\\":
@@ -205,6 +248,7 @@ MISTAKES = {
     2: "begins with no number",
     3: "has a log-probability above 0",
     4: "ends with a back-off weight that is no number",
+    5: "ends with a back-off weight of more than {most:g}",
 }
 
 
@@ -231,7 +275,7 @@ def _section(reader: _Reader, n: int, count: int, words: TokenTable) -> Level:
         if mistake:
             end = reader.at + int(np.argmax(reader.block[reader.at :] == ord("\n")))
             shown = reader.block[reader.at : min(end, reader.at + 60)].tobytes().decode("utf-8", "replace")
-            raise reader.error(f"{shown.strip()!r} {MISTAKES[mistake].format(n=n)}")
+            raise reader.error(f"{shown.strip()!r} {MISTAKES[mistake].format(n=n, most=kernels.MOST_BACKOFF)}")
         if found == 0 or (at < reader.size and found < room):
             break
     if total != count:
@@ -241,8 +285,21 @@ def _section(reader: _Reader, n: int, count: int, words: TokenTable) -> Level:
     nothing = np.zeros((0, n), np.int32), *np.zeros((2, 0), np.float32)
     pieces = [np.concatenate([empty, *parts]) for empty, parts in zip(nothing, (grams, log_ps, backoffs), strict=True)]
     level = Level(*pieces, np.zeros(total, bool))
+    if n == 1:
+        _check_reserved(reader, level.grams[:, 0], begin)
     level.sort(reader.name, begin)
     return level
+
+
+def _check_reserved(reader: _Reader, ids: np.ndarray, begin: int) -> None:
+    """Refuse a reserved word that is there twice, perhaps once in capitals; `begin` is the line of the first word."""
+    for word in range(len(RESERVED)):
+        lines = begin + np.flatnonzero(ids == word)
+        if len(lines) > 1:
+            raise reader.error(
+                f"{RESERVED[word]} is there twice, first in line {lines[0]}; {IN_CAPITALS[word]} is the same word",
+                int(lines[1]),
+            )
 
 
 def _known(reader, ids, first, n, starts, lengths):
@@ -264,6 +321,38 @@ def _all_words(reader: _Reader, level: Level, words: TokenTable) -> Level:
         raise ModelError(f"{reader.name}: </s> is none of its 1-grams, so no sentence could end")
     log_p, backoffs = np.full(size, NOWHERE), np.zeros(size, np.float32)
     log_p[ids], backoffs[ids] = level.log_p, level.backoffs
+    if not np.exp(level.log_p[ids != BOS].astype(np.float64)).any():
+        raise ModelError(f"{reader.name}: none of its 1-grams has a probability above 0")
+    if UNK not in ids:
+        warnings.warn(
+            f"{reader.name}: has no unknown word; added <unk> with the log-probability -99 (base 10)",
+            LmkitWarning,
+            stacklevel=2,
+        )
     log_p[UNK] = max(log_p[UNK], NOWHERE)
     log_p[BOS] = -np.inf
     return Level(np.arange(size, dtype=np.int32)[:, None], log_p, backoffs, np.zeros(size, bool))
+
+
+def _unescaped(vocabulary: Vocabulary, settings: TextSettings, name: str, levels: list[Level]) -> Vocabulary:
+    """Return the tokens that the words of a file stand for; ids change to those of the byte tokenizer.
+
+    Raises
+    ------
+    ModelError
+        They are no vocabulary of this tokenizer.
+    """
+    words = vocabulary.tokens()[len(RESERVED) :]
+    tokens = unescaped_tokens(words, name)
+    if settings.tokenizer != "byte":
+        return Vocabulary.from_tokens(tokens)
+    every = Vocabulary.all_bytes()
+    ids = every.ids([*RESERVED, *tokens])
+    if len(ids) != len(every) or (ids < 0).any():
+        wrong = next((word for word, i in zip(words, ids[len(RESERVED) :].tolist(), strict=True) if i < 0), None)
+        found = f"has the word {wrong[:40]!r}" if wrong is not None else f"has {len(words)} words"
+        raise ModelError(f"{name}: {found}; a model of the byte tokenizer has each of the 256 bytes, and no other word")
+    for level in levels:
+        level.grams = ids[level.grams]
+    levels[0].sort(name)
+    return every

@@ -1,8 +1,10 @@
 """ARPA files: what we write and read again, what others wrote, and what is none."""
 
+import contextlib
 import gzip
 import math
 import pathlib
+import re
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from ngram.reference_ngram import a_text, model_of
 from reference import read_arpa as slow_arpa
 
 import lmkit
-from lmkit.errors import ModelError, OptionError
+from lmkit.errors import CorpusError, LmkitWarning, ModelError, OptionError
 from lmkit.model import BOS, EOS
 from lmkit.ngram import arpa
 from lmkit.ngram.arpa import arpa_lines
@@ -170,8 +172,7 @@ ngram 3 = 1
 
 \\end\\
 """,
-    "IRSTLM": """iARPA
-
+    "IRSTLM": """
 \\data\\
 ngram  1=         5
 ngram  2=         3
@@ -240,8 +241,10 @@ ngram 3=1
 
 @pytest.mark.parametrize("toolkit", TOOLKITS)
 def test_the_files_of_other_toolkits(toolkit):
-    model, expected = read(TOOLKITS[toolkit]), read(SMALL)
     without_unk = "<unk>" not in TOOLKITS[toolkit]
+    with pytest.warns(LmkitWarning, match="no unknown word") if without_unk else contextlib.nullcontext():
+        model = read(TOOLKITS[toolkit])
+    expected = read(SMALL)
     text = "a b a\nb b\n\nb a b\n" + ("" if without_unk else "c a\n")
     one, two = (m.score(m.begin(), m.text.encode_text(text).ids[None])[0] for m in (model, expected))
     np.testing.assert_allclose(one, two, atol=1e-6)
@@ -259,8 +262,111 @@ def test_what_else_is_the_same_file(variant):
 
 
 def test_unk_may_be_missing():
-    model = read(SMALL.replace("-1.0\t<unk>\n", "").replace("ngram 1=5", "ngram 1=4"))
-    assert model.score(model.begin(), np.array([[0]], np.int32))[0][0, 0] < -220
+    """Then an unknown word has log10 -99, besides the weight of `<s>`, and the person at the keyboard is told."""
+    with pytest.warns(LmkitWarning, match="model.arpa: has no unknown word; added <unk> with the log-probability -99"):
+        model = read(SMALL.replace("-1.0\t<unk>\n", "").replace("ngram 1=5", "ngram 1=4"))
+    found = model.score(model.begin(), np.array([[0]], np.int32))[0][0, 0]
+    assert found / math.log(10) == pytest.approx(-99.3)
+
+
+IN_CAPITALS = """\\data\\
+ngram 1=6
+ngram 2=4
+
+\\1-grams:
+-1.1\t<UNK>
+-99\t<s>\t-0.25
+-0.8\t</s>
+-0.55\tgreen\t-0.15
+-0.6\thill\t-0.2
+-0.9\tstone\t-0.1
+
+\\2-grams:
+-0.35\t<s> green
+-0.25\tgreen hill
+-0.45\thill </s>
+-0.7\tstone hill
+
+\\end\\
+"""
+
+
+@pytest.mark.parametrize("sentence_marks", ["<s> </s>", "<S> </S>"])
+def test_reserved_words_in_capitals(sentence_marks, tmp_path):
+    """KenLM's values: -0.35 -0.25 (-0.2 - 1.1) -0.8; -0.35 -0.25 -0.45; (-0.25 - 1.1) -1.1 -0.6 -0.45."""
+    start, end = sentence_marks.split()
+    (tmp_path / "m.arpa").write_text(IN_CAPITALS.replace("<s>", start).replace("</s>", end))
+    model = lmkit.from_arpa(tmp_path / "m.arpa", output=tmp_path / "m.lmkit")
+    lines = "green hill zebra", "green hill", "zebra zebra hill"
+    found = [m.log_prob(line) / math.log(10) for m in (model, lmkit.load(tmp_path / "m.lmkit")) for line in lines]
+    assert found == pytest.approx([-2.7, -1.05, -3.5] * 2, abs=1e-6)
+    assert model.text.vocabulary.tokens() == ["<unk>", "<s>", "</s>", "green", "hill", "stone"]
+    assert model.text.encode_text("zebra zebra hill").oov.tolist() == [0, 1]
+
+
+def test_an_imported_model_takes_unk_in_a_text_for_the_unknown_word(tmp_path):
+    """-0.25 - 0.9 - 0.1 - 1.1 - 0.6 - 0.45"""
+    (tmp_path / "m.arpa").write_text(IN_CAPITALS)
+    model = lmkit.from_arpa(tmp_path / "m.arpa")
+    assert model.text.settings.reserved == "keep"
+    assert model.log_prob("stone <unk> hill") / math.log(10) == pytest.approx(-3.4, abs=1e-6)
+
+
+def test_words_in_capitals_that_are_no_reserved_words():
+    words = ["<UNKS>", "<UNK", "UNK>", "</UNK>", "<Unk>", "<T>", "</T>", "<S", "S", "<>", "</>"]
+    text = f"\\data\\\nngram 1={len(words) + 3}\n\\1-grams:\n-1 <unk>\n-1 <s>\n-1 </s>\n"
+    model = read(text + "".join(f"-2 {word}\n" for word in words) + "\\end\\\n")
+    assert model.text.vocabulary.tokens()[3:] == words
+
+
+def test_a_model_with_such_a_word_is_written_with_a_warning():
+    model = lmkit.train([("t", b"a <UNK> b\na b\n")], order=1, tokenizer="whitespace", smoothing="witten-bell")
+    with pytest.warns(LmkitWarning, match="the word <UNK>, which readers of ARPA files take for <unk>"):
+        text = b"".join(lmkit.arpa(model))
+    with pytest.raises(ModelError, match="<unk> is there twice, first in line 5; <UNK> is the same word"):
+        read(text)
+
+
+def test_words_that_cannot_stand_between_blanks_have_no_arpa_form():
+    for word in ("two words", "", "a\tb"):
+        model = lmkit.train(
+            [("t", b"a b\n")], order=1, tokenizer="whitespace", smoothing="witten-bell", vocabulary=[word]
+        )
+        with pytest.raises(OptionError, match="cannot stand between blanks"):
+            list(lmkit.arpa(model))
+
+
+@pytest.mark.parametrize(
+    "word", [r"\theta", "\\\\", "\\", r"a\sb", r"\x41", r"\ud800", "##lmkit-escaped", "\x0b", "\u00a0"]
+)
+def test_words_stand_as_they_are(word):
+    text = (
+        SMALL.replace("b", word)
+        if word != "##lmkit-escaped"
+        else SMALL.replace(" b", " " + word).replace("\tb", "\t" + word)
+    )
+    model = read(text)
+    assert model.text.vocabulary.id(word) is not None
+    assert b" " + word.encode() + b"\n" in b"".join(arpa_lines(model))
+
+
+def test_all_ngrams_below_the_highest_order_have_a_weight():
+    """As lmplz writes them; pyctcdecode takes lines of three columns for unigrams, and no others."""
+    model = lmkit.train(
+        GOLDENS / "tiny.train.txt", order=3, tokenizer="whitespace", cutoffs=(0, 0, 1), discount_fallback=(0.5, 1, 1.5)
+    )
+    lines = b"".join(lmkit.arpa(model)).decode().splitlines()
+    columns = {n: set() for n in (1, 2, 3)}
+    for line in lines:
+        if line.endswith("-grams:"):
+            section = int(line[1])
+        elif "\t" in line:
+            columns[section].add(line.count("\t") + 1)
+    assert columns == {1: {3}, 2: {3}, 3: {2}}
+    unigrams = {line.split("\t")[1] for line in lines[: lines.index("\\2-grams:")] if len(line.split("\t")) == 3}
+    assert unigrams == set(model.text.vocabulary.tokens())
+    expected = slow_arpa((GOLDENS / "tiny-o3-fallback-prune001.arpa").read_bytes().splitlines())
+    assert {tuple(gram) for gram in expected} == set(slow_arpa("\n".join(lines).encode().splitlines()))
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -332,6 +438,23 @@ WRONG = {
         SMALL.replace("ngram 3=1", "ngram 3=" + "9" * 5000),
         r"expected \\1-grams:, found 'ngram 3=9+'$",
     ),
+    "a reserved word twice": (
+        SMALL.replace("-0.5\tb", "-0.5\t<UNK>"),
+        r"line 12: <unk> is there twice, first in line 8; <UNK> is the same word",
+    ),
+    "IRSTLM's other format": (
+        "iARPA\n" + SMALL,
+        r"IRSTLM's intermediate format.*`compile-lm --text` makes an ARPA file",
+    ),
+    "IRSTLM's codes": ("qARPA 3\n" + SMALL, "IRSTLM's quantised format"),
+    "too large a weight": (SMALL.replace("a\t-0.2", "a\t1e300"), "line 11: .*a back-off weight of more than 9"),
+    "an infinite weight": (SMALL.replace("a\t-0.2", "a\tinf"), "line 11: .*a back-off weight of more than 9"),
+    "no probability at all": (
+        re.sub(r"(?m)^-[0-9.]+\t(?=[^ ]*(\t|$))", "-1e300\t", SMALL),
+        "none of its 1-grams has a probability above 0",
+    ),
+    "empty lines": ("\\data\\\nngram 1=3\n" + "\n" * 10_100, "line 10003: more than 10,000 empty lines"),
+    "too long a line": ("\\data\\\nngram 1=3\n" + "\0" * (65 << 20), "line 3 is longer than 67,108,864 bytes"),
     "too long": ("\\data\\\n" + "".join(f"ngram {n}=1\n" for n in range(1, 40)), "n-grams of 39 words"),
 }
 
@@ -379,7 +502,7 @@ def test_the_memory_that_reading_needs():
 @pytest.mark.parametrize("case", WRONG)
 def test_what_is_wrong_is_told_with_its_line(case):
     text, message = WRONG[case]
-    with pytest.raises(ModelError, match=message) as caught:
+    with pytest.raises((ModelError, CorpusError), match=message) as caught:
         read(text)
     assert "\n" not in str(caught.value) and "model.arpa" in str(caught.value)
 
@@ -397,6 +520,62 @@ def test_other_tokenizers_are_escaped(tmp_path):
     assert again.log_prob("two  words\n") == pytest.approx(model.log_prob("two  words\n"), abs=1e-4)
     assert again.sample(n=5, seed=1)
     assert lmkit.load(tmp_path / "m.lmkit").log_prob("and") == pytest.approx(again.log_prob("and"), abs=1e-6)
+
+
+NUMBERS = {
+    "-1e300": -math.inf, "-1e39": -math.inf, "-inf": -math.inf, "-1e30": -1e30, "-999": -999, "-99": -99, "-0": 0,
+    "0": 0, "-0e999999": 0, "-1e-400": 0, "+0.0000001": 0, "-1" + "0" * 400 + "e-400": -1, "-0." + "1" * 400: -1 / 9,
+    "-" + "0" * 400 + "2": -2, "-.5": -0.5, "-5.": -5, "-1E+0": -1,
+    "-123456789012345678901234567890e-29": -1.2345678901234568,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_numbers_at_the_edge(number):
+    """p and the weight of `a`; what float32 cannot hold is no probability, and nothing becomes NaN."""
+    model = read(SMALL.replace("-0.4\ta\t-0.2", f"{number}\ta\t{number.replace('+', '-')}"))
+    expected = NUMBERS[number] * math.log(10)
+    found = model.score(np.zeros(1, np.uint32), np.array([[3]], np.int32))[0][0, 0]
+    assert found == pytest.approx(expected, rel=1e-6)
+    rows = lmkit.api.Model(model).log_probs(np.array([0, 1, 4, 5], np.uint32))
+    assert not np.isnan(rows).any() and (rows < np.inf).all()
+
+
+def test_another_encoding_than_utf_8(tmp_path):
+    path = tmp_path / "m.arpa"
+    path.write_bytes(SMALL.replace("b", "gr\u00fcn").encode("latin-1"))
+    with pytest.raises(CorpusError, match=r"m.arpa: line 12, .*: 0xfc is not valid utf-8; give the text's --encoding"):
+        lmkit.from_arpa(path)
+    assert lmkit.from_arpa(path, encoding="latin-1").text.vocabulary.id("gr\u00fcn") is not None
+    assert lmkit.from_arpa(path, errors="keep").text.vocabulary.id("gr\udcfcn") is not None
+
+
+ESCAPED_TWICE = {
+    "word": (("a", r"\x41", "A"), "the escaped tokens A and .x41 are the same token, 'A'|.x41 and A"),
+    "char": (("a", r"\x3cunk>", "c"), "<unk> and .x3cunk> are the same token, '<unk>'"),
+    "byte": (("a", "b", "c"), "has 3 words; a model of the byte tokenizer has each of the 256 bytes"),
+}
+
+
+@pytest.mark.parametrize("tokenizer", ESCAPED_TWICE)
+def test_what_could_not_be_opened_is_not_made(tokenizer):
+    words, message = ESCAPED_TWICE[tokenizer]
+    text = "\\data\\\nngram 1=6\n\\1-grams:\n-1 <unk>\n-1 <s>\n-1 </s>\n"
+    with pytest.raises((CorpusError, ModelError), match=message):
+        read(text + "".join(f"-2 {word}\n" for word in words) + "\\end\\\n", tokenizer=tokenizer)
+
+
+def test_a_model_of_bytes_there_and_back(tmp_path):
+    """Its vocabulary is all bytes in their order, whatever the order in the file."""
+    model = lmkit.train([("t", "na\u00efve\n\nbytes".encode())], order=2, tokenizer="byte", smoothing="witten-bell")
+    text = b"".join(lmkit.arpa(model)).decode()
+    head, rest = text.split("\\1-grams:\n")
+    unigrams, rest = rest.split("\n\n", 1)
+    lines = "\n".join(sorted(unigrams.split("\n"), reverse=True))
+    (tmp_path / "m.arpa").write_text(f"{head}\\1-grams:\n{lines}\n\n{rest}")
+    lmkit.from_arpa(tmp_path / "m.arpa", tokenizer="byte", output=tmp_path / "m.lmkit")
+    found = lmkit.load(tmp_path / "m.lmkit").log_prob("na\u00efve")
+    assert found == pytest.approx(model.log_prob("na\u00efve"), abs=1e-5)
 
 
 def test_the_sentence_start_is_never_predicted():
