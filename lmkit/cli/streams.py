@@ -74,12 +74,10 @@ def unescaped(value: str) -> str:
     """Return the text that an option stands for: escapes are those of tables, and all else is itself."""
     from lmkit.text import unescape
 
-    text = unescape(value)
-    try:
-        encode(text)
-    except UnicodeEncodeError as error:
-        raise click.UsageError(f"{value!r} holds \\u{ord(text[error.start]):04x}, which is no character") from None
-    return text
+    half = re.search(r"(?<!\\)(?:\\\\)*\\u(d[89a-f][0-9a-f]{2})", value)  # of a surrogate pair
+    if half:
+        raise click.UsageError(f"{value!r} holds \\u{half[1]}, which is no character")
+    return unescape(value)
 
 
 def read_prompt(prompt: str | None) -> str:

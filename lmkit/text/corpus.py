@@ -185,8 +185,8 @@ class Corpus:
             held += len(pieces[-1])
             if held > self.longest_line:
                 raise CorpusError(
-                    f"{self.title}: line {self.lines + 1}: longer than {self.longest_line:,} bytes, the most that a line "
-                    "may have; break it into lines, such as with `fold -s` or `tr '\\0' '\\n'`"
+                    f"{self.title}: line {self.lines + 1}: longer than {self.longest_line:,} bytes, the most that a "
+                    "line may have; break it into lines, such as with `fold -s` or `tr '\\0' '\\n'`"
                 )
         if any(pieces):
             yield _joined(pieces)

@@ -454,7 +454,7 @@ WRONG = {
         "none of its 1-grams has a probability above 0",
     ),
     "empty lines": ("\\data\\\nngram 1=3\n" + "\n" * 10_100, "line 10003: more than 10,000 empty lines"),
-    "too long a line": ("\\data\\\nngram 1=3\n" + "\0" * (65 << 20), "line 3 is longer than 67,108,864 bytes"),
+    "too long a line": ("\\data\\\nngram 1=3\n" + "\0" * (65 << 20), "line 3: longer than 67,108,864 bytes"),
     "too long": ("\\data\\\n" + "".join(f"ngram {n}=1\n" for n in range(1, 40)), "n-grams of 39 words"),
 }
 

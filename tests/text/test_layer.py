@@ -524,7 +524,7 @@ def test_escapes_that_stand_for_no_text(tmp_path):
 
 
 def test_a_vocabulary_that_does_not_end(monkeypatch, tmp_path):
-    with pytest.raises(CorpusError, match="/dev/zero: line 1 is longer than 67,108,864 bytes"):
+    with pytest.raises(CorpusError, match="/dev/zero: line 1: longer than 67,108,864 bytes"):
         read_vocabulary("/dev/zero", TextSettings("whitespace"))
     (tmp_path / "words").write_text("a few words\n")
     monkeypatch.setattr(word_files, "memory_limit", lambda: 500)
