@@ -35,10 +35,13 @@ __all__ = [
     "tokens",
     "training",
     "waiting_room",
+    "warn_of_long_sentences",
     "whole",
 ]
 
 DEFAULT_VALID = 0.05  # of the text is held out for validation
+LEAST_LINES = 200  # of a text that may be a list of sentences
+MOST_LINES = 50  # of a paragraph, on average; in tinyshakespeare it is 4.5, and the longest one has 74
 IDS = 8  # the ids of a text may take this part of the memory
 
 Progress = Callable[[str, int, "int | None", str], None]
@@ -76,6 +79,23 @@ def read_texts(
         reason = f"none is there {min_count} times" if min_count > 1 else "the vocabulary has no other"
         warnings.warn(f"only <unk> is left of the tokens: {reason}", LmkitWarning, stacklevel=3)
     return learned
+
+
+def warn_of_long_sentences(records: list[dict[str, Any]], settings: TextSettings) -> None:
+    """Ask whether lines are meant, where paragraphs have more of them than those of prose, plays and poems do.
+
+    Parameters
+    ----------
+    records : list of dict
+        Of the texts that were read, as `lmkit.text.learn` returns them.
+    """
+    lines, sentences = (sum(record[name] for record in records) for name in ("lines", "sentences"))
+    if settings.sentence == "paragraph" and lines >= max(LEAST_LINES, MOST_LINES * sentences):
+        counted = "1 sentence" if sentences == 1 else f"{sentences:,} sentences"
+        warnings.warn(
+            f"{lines:,} lines, {counted}: did you mean --sentence line? A sentence is a paragraph here, and blank "
+            "lines end it; --sentence paragraph says that this is right", LmkitWarning, stacklevel=3,
+        )  # fmt: skip
 
 
 def waiting_room(options: Any) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from lmkit.bootstrap import Interval, block_length, percentile_interval, resampl
 from lmkit.errors import OptionError
 from lmkit.evaluation import LOSSY, Evaluation, summary, trained_on
 from lmkit.lockstep import Candidate, Lines, Scoring, score_together, settings_difference
+from lmkit.logarithms import in_base
 from lmkit.text import Corpus
 
 __all__ = ["Comparison", "Difference", "Row", "compare"]
@@ -62,10 +63,10 @@ class Row:
     tokens_per_second: float
     bytes: int | None
 
-    def as_dict(self, *, finite: bool = True) -> dict[str, Any]:
+    def as_dict(self, *, finite: bool = True, log_base: str = "e") -> dict[str, Any]:
         """Return one flat dict: see `Evaluation.as_dict`."""
         own = {"tokens_per_second": self.tokens_per_second, "bytes": self.bytes}
-        values = self.evaluation.as_dict(finite=finite)
+        values = self.evaluation.as_dict(finite=finite, log_base=log_base)
         return {"model": self.model, **own, "perplexity_reason": self.perplexity_reason, **values}
 
 
@@ -89,13 +90,19 @@ class Difference:
     difference: float
     interval: Interval | None
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return one flat dict; ratios are those of the perplexities, None for bits."""
+    def as_dict(self, *, log_base: str = "e") -> dict[str, Any]:
+        """Return one flat dict; ratios are those of the perplexities, None for bits.
+
+        Differences between logarithms of perplexities have the base that is asked for: "e", "10" or "2".
+        """
         low, high, agreeing = (None, None, None) if self.interval is None else dataclasses.astuple(self.interval)
         ratios = [self._ratio(x) for x in (self.difference, low, high)]
+        difference = self.difference
+        if not self.measure.startswith("bits"):
+            difference, low, high = (x if x is None else in_base(x, log_base) for x in (difference, low, high))
         return {
             "model": self.model, "baseline": self.baseline, "measure": self.measure,
-            "difference": self.difference, "low": low, "high": high,
+            "difference": difference, "low": low, "high": high,
             "ratio": ratios[0], "ratio_low": ratios[1], "ratio_high": ratios[2], "agreeing": agreeing,
         }  # fmt: skip
 
@@ -124,13 +131,14 @@ class Comparison:
     notes: list[str]
     settings: dict[str, Any]
 
-    def as_dict(self, *, finite: bool = True) -> dict[str, Any]:
+    def as_dict(self, *, finite: bool = True, log_base: str = "e") -> dict[str, Any]:
         """Return one dict of dicts and lists; fit for JSON if `finite`: see `Evaluation.as_dict`."""
         return {
-            "models": [row.as_dict(finite=finite) for row in self.rows],
-            "differences": [difference.as_dict() for difference in self.differences],
+            "models": [row.as_dict(finite=finite, log_base=log_base) for row in self.rows],
+            "differences": [difference.as_dict(log_base=log_base) for difference in self.differences],
             "notes": self.notes,
             **self.settings,
+            "log_base": log_base,
         }
 
 

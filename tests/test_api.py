@@ -5,6 +5,7 @@ import gzip
 import inspect
 import io
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -202,3 +203,26 @@ def test_errors_come_from_the_library_as_they_are(cows):
         lmkit.train("nowhere.txt")
     with pytest.raises(ModelError):
         lmkit.load("nowhere.lmkit")
+
+
+NAMES = "".join(f"name {i}\n" for i in range(400))
+PLAY = "SPEAKER:\n" + "A line of a long speech in verse.\n" * 40 + "\n"
+
+
+@pytest.mark.parametrize(
+    "text, options, sentences",
+    [
+        (NAMES, {}, "400 lines, 1 sentence:"),
+        (NAMES + "\n" + NAMES, {"tokenizer": "char"}, "801 lines, 2 sentences:"),
+        (NAMES, {"sentence": "paragraph"}, None), (NAMES, {"sentence": "line"}, None),
+        (NAMES, {"tokenizer": "whitespace"}, None), (PLAY * 20, {}, None), (NAMES[:1000], {}, None),
+    ],
+)  # fmt: skip
+def test_sentences_that_may_be_lines_are_told(text, options, sentences):
+    """Paragraphs of hundreds of lines, unless somebody asked for them; plays and short texts are none."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        lmkit.train(("text", text.encode()), order=2, smoothing="witten-bell", **options)
+    told = [str(warning.message) for warning in caught]
+    assert [message.startswith(sentences or "") for message in told] == [True] * (sentences is not None)
+    assert all("did you mean --sentence line?" in message for message in told)

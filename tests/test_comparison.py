@@ -293,3 +293,14 @@ def test_one_model_and_no_text(pair):
             lmkit.compare(one, varied())
     with pytest.raises(CorpusError, match="void holds no tokens"):
         lmkit.compare(pair, ("void", b""))
+
+
+def test_differences_in_other_bases():
+    """ln 2, ln 1 and ln 4 nats are 1, 0 and 2 bits; ratios stay, and so do bits a character."""
+    interval = Interval(0.0, math.log(4), 0.9)
+    found = Difference("b", "a", "perplexity", math.log(2), interval).as_dict(log_base="2")
+    assert [found[name] for name in ("difference", "low", "high")] == pytest.approx([1, 0, 2])
+    assert [found[name] for name in ("ratio", "ratio_low", "ratio_high")] == pytest.approx([2, 1, 4])
+    assert Difference("b", "a", "bits_per_byte", 0.5, None).as_dict(log_base="2")["difference"] == 0.5
+    with pytest.raises(OptionError, match="--log-base is '3'"):
+        Difference("b", "a", "perplexity", 0.5, None).as_dict(log_base="3")

@@ -82,6 +82,11 @@ def train(
         The training of a recurrent model got nowhere.
     Interrupted
         By Ctrl-C; a checkpoint was written.
+
+    Warns
+    -----
+    LmkitWarning
+        The texts have so many lines for each paragraph that sentences seem to be lines, and `sentence` does not say.
     """
     started = time.monotonic()
     texts = arguments.corpora(texts, encoding, errors)
@@ -107,6 +112,8 @@ def train(
         texts, settings, vocabulary=vocabulary, escaped=escaped, vocab_size=vocab_size, min_count=min_count,
         encoding=encoding, errors=errors, progress=progress, **waiting,
     )  # fmt: skip
+    if sentence is None:
+        arguments.warn_of_long_sentences(records, settings)
     record = {
         "corpora": records,
         "held_out": None,

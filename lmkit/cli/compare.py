@@ -16,7 +16,7 @@ lmkit compare --format json a.lmkit b.lmkit --text test.txt | jq .differences
 cat *.txt | lmkit compare --block 1 --resamples 10000 a.lmkit b.lmkit
 """
 MEASURES = {  # how a difference is measured
-    "perplexity": "nats a token", "perplexity_without_oov": "nats a token without OOVs",
+    "perplexity": "{unit} a token", "perplexity_without_oov": "{unit} a token without OOVs",
     "bits_per_character": "bits a character", "bits_per_byte": "bits a byte",
 }  # fmt: skip
 NUMBERS = (
@@ -36,21 +36,23 @@ NUMBERS = (
     help="Lines that are drawn together, as neighbours are alike; 1 is right for lines that are not.",
 )  # fmt: skip
 @options.seed_option("1")
+@options.log_base_option
 @options.model_input_options
 @options.format_option()
 @options.output_option
 @options.threads_option
 @options.quiet_option
-def command(models, texts, seed, form, output, quiet, **choices):
+def command(models, texts, seed, log_base, form, output, quiet, **choices):
     """Compare models on a text: perplexity, bits, speed, size, and how sure each difference to the first one is.
 
     Perplexities compare over the same tokens only: same tokenizer, sentences and unknown words. Models whose tokens
     differ compare by bits per character and byte, if their tokens hold the whole text and nothing is unknown. Those
     that do not compare at all are refused.
 
-    Below zero a difference says that the model is less surprised than the first: by so many nats a token (natural
-    logarithms of the perplexities) or bits. Intervals come from a paired bootstrap of blocks of lines; agreeing is
-    the share of resamples in which the difference has the same sign. Speed is that of scoring alone.
+    Below zero a difference says that the model is less surprised than the first: by so many nats a token (logarithms of
+    the perplexities, natural unless --log-base says otherwise) or bits. Intervals come from a paired bootstrap of
+    blocks of lines; agreeing is the share of resamples in which the difference has the same sign. Speed is that of
+    scoring alone.
 
     tsv: rows that begin with model (name, tokens, tokens out of vocabulary, perplexity, without those, bits per
     character, bits per byte, tokens a second, bytes of the file), difference (model, baseline, measure, difference,
@@ -63,7 +65,7 @@ def command(models, texts, seed, form, output, quiet, **choices):
     with terminal.compile_notice(quiet):
         comparison = api.compare(models, names, seed=1 if seed is None else seed, **choices)
     with streams.open_output(output) as file:
-        values = comparison.as_dict(finite=form == "json")
+        values = comparison.as_dict(finite=form == "json", log_base=log_base)
         if form == "json":
             file.write(streams.json_line(values))
         else:
@@ -83,6 +85,7 @@ def write_tsv(file, values: dict[str, Any]) -> None:
 
 def write_text(file, values: dict[str, Any]) -> None:
     """Write two tables, models and differences, then notes and settings."""
+    from lmkit.logarithms import unit
     from lmkit.memory import in_bytes
 
     models, differences, notes = (values.pop(name) for name in ("models", "differences", "notes"))
@@ -98,11 +101,12 @@ def write_text(file, values: dict[str, Any]) -> None:
         for row in models
     ))  # fmt: skip
     if differences:
+        measures = {name: shown.format(unit=unit(values["log_base"])) for name, shown in MEASURES.items()}
         between = f"{100 * values['confidence']:g} % between"
         heads = (f"against {models[0]['model']}", "difference", between, "perplexity ratio", between, "agreeing")
         write_columns(file, heads, (
             (
-                f"{row['model']}: {MEASURES[row['measure']]}", spelled(row["difference"], "+.4f"),
+                f"{row['model']}: {measures[row['measure']]}", spelled(row["difference"], "+.4f"),
                 spread(row["low"], row["high"], "+.4f"), spelled(row["ratio"], ".4f"),
                 spread(row["ratio_low"], row["ratio_high"], ".4f"), share(row["agreeing"]),
             )

@@ -133,7 +133,7 @@ def _strings(record: dict[str, Any], name: str) -> list[str]:
 
 def _counted(n: int | None, what: str) -> str:
     """Return how many there are of something; nothing where that is not known."""
-    return "" if n is None else f"{people.amount(n)} {what}"
+    return "" if n is None else f"{people.amount(n)} {what.removesuffix('s') if n == 1 else what}"
 
 
 def _size(facts: dict[str, Any]) -> list[str]:
@@ -177,6 +177,7 @@ def _named_text(corpus: dict[str, Any]) -> list[str]:
         "standard input" if name == "-" else name and shortened(name),
         "" if size is None else people.size(size),
         _counted(whole(corpus, "tokens"), "tokens"),
+        _counted(whole(corpus, "sentences"), "sentences"),
         checksum and f"sha256 {checksum[:DIGITS]}",
     ]
 

@@ -47,8 +47,8 @@ class BadLines:
         if self.count and kind is None:
             lines = "1 line was" if self.count == 1 else f"{self.count:,} lines were"
             terminal.say(
-                f"Error: {lines} left out; --errors keep lets invalid bytes pass, --reserved space or keep lets "
-                "reserved words pass"
+                f"Error: {lines} left out; --errors keep lets invalid bytes pass, --reserved space takes "
+                "reserved words for white space"
             )
             raise click.exceptions.Exit(1)
 

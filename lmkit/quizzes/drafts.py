@@ -105,7 +105,7 @@ class Author:
         self.state = model.begin(1)
         if not self.starts:
             blank = "\n\n" if (sentence, unit) == ("text", "paragraph") else "\n"
-            self.state = self.after(model.text.encode_text(blank, complete=False).ids)
+            self.state = model.begin_after(model.text.encode_text(blank, complete=False).ids.tolist())
 
     def after(self, ids: np.ndarray) -> State:
         """Return the state after the first tokens of a passage."""

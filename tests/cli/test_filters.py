@@ -292,6 +292,18 @@ class TestLogBase:
                     assert row["log_base"] == base and row.keys() == natural.keys()
                     assert all(row[name] == natural[name] for name in row.keys() - same)
 
+    def test_differences(self, succeed, verse):
+        """The unit is said."""
+        command, text = ["compare", verse, verse, "--text", "-"], b"the end\nof it\n"
+        (usual,), (bits,) = (
+            succeed(*command, *base, "--format", "json", stdin=text).rows for base in ([], ["--log-base", 2])
+        )
+        assert (usual["log_base"], bits["log_base"]) == ("e", "2")
+        e, b = (row["models"][0]["log_probability"] for row in (usual, bits))
+        assert b == pytest.approx(e / math.log(2))
+        shown = succeed(*command, "--log-base", 10, stdin=text).text
+        assert "hartleys a token" in shown and "nats" not in shown
+
     def test_rows(self, succeed, verse):
         for command in (["score"], ["score", "--by", "token"], ["sample", "-n", 5, "--seed", 1, "--format", "tsv"]):
             column = {"score": 0, "sample": 2}[command[0]] if len(command) != 3 else 2
