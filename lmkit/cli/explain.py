@@ -86,21 +86,26 @@ def show(file, model, other, pieces, names: list[str], color: str, output: str) 
     kind = colours.surprisal() if other is None else colours.difference(model.path, other.path)
     sheet = colours.open_sheet(file, kind, color, output)
     title, totals = None, [Totals(), Totals()]
-    for piece in pieces:
-        if title is None:
-            sheet.introduce()
-        if len(names) > 1 and title != piece.title:
-            if title is not None:
-                sheet.line()
-            sheet.line(f"==> {one_line(piece.title)} <==")
-        title = piece.title
-        lay(sheet, model, piece, piece.surprisal if other is None else piece.difference)
-        for total, log_p in zip(totals, (piece.log_p, piece.other_log_p), strict=True):
-            if log_p is not None:
-                total.add(piece, log_p)
-        if "-" in names:  # who types a line waits for it; a sentence end that is known only now is on the next row
-            sheet.end()
+    try:
+        for piece in pieces:
+            if title is None:
+                sheet.introduce()
+            if len(names) > 1 and title != piece.title:
+                if title is not None:
+                    sheet.line()
+                sheet.line(f"==> {one_line(piece.title)} <==")
+            title = piece.title
+            lay(sheet, model, piece, piece.surprisal if other is None else piece.difference)
+            for total, log_p in zip(totals, (piece.log_p, piece.other_log_p), strict=True):
+                if log_p is not None:
+                    total.add(piece, log_p)
+            if "-" in names:  # who types a line waits for it; a sentence end that is known only now is on the next row
+                sheet.end()
+            sheet.flush()
+    except CorpusError:
+        sheet.end()  # what can be read is shown before the error
         sheet.flush()
+        raise
     if not totals[0].tokens:
         raise CorpusError(f"the text {NOTHING}")
     sheet.end()

@@ -265,7 +265,6 @@ def test_neurons(succeed, network):
         (["empty"], 1, "holds no tokens"),
         (["--html", "page.html", "empty"], 1, "holds no tokens"),
         (["--svg", "picture.svg", "empty"], 1, "the text holds no tokens: there is nothing to explain"),
-        (["broken"], 1, "broken: line 2, byte offset 5: 0xff is not valid utf-8"),
         (["--html", "page.html", "broken"], 1, "broken: line 2, byte offset 5"),
         (["--html", "page.html", "huge"], 1, "huge: longer than 2,000,000 bytes"),
         (["--svg", "picture.svg", "long"], 2, "at most 5,000 characters"),
@@ -281,6 +280,13 @@ def test_what_cannot_be_done_is_said_in_a_line(run, boats, letters, tmp_path, ar
     result = run("explain", "-m", boats, *arguments, *named)
     assert result.code == code and said in result.err and result.err.count("\n") == 1 and result.out == b""
     assert set(os.listdir(tmp_path)) == before and (tmp_path / "text").read_bytes() == b"row\n"
+
+
+def test_lines_before_one_that_cannot_be_read_are_shown(run, boats, tmp_path):
+    (tmp_path / "broken").write_bytes(b"row\nr\xff\n")
+    result = run("explain", "-m", boats, "broken")
+    assert result.code == 1 and "broken: line 2, byte offset 5: 0xff is not valid utf-8" in result.err
+    assert "\nrow" in result.text and "tokens" not in result.text
 
 
 def test_the_page_and_the_picture_are_written(succeed, boats, tmp_path):
@@ -324,4 +330,4 @@ class TestSample:
         rows = succeed("sample", "-m", cows, "--seed", 1, "--n", 20, "--format", "json").rows
         for row in rows:
             assert row["probability"] == pytest.approx(math.exp(row["log_probability"]))
-        assert {"token", "id", "log_probability", "probability", "stream"} == set(rows[0])
+        assert {"token", "id", "log_probability", "probability", "stream", "log_base"} == set(rows[0])

@@ -245,7 +245,9 @@ class TestForms:
 
     def test_lines_where_there_are_no_paragraphs(self, folder):
         data = TEXT.replace("\n\n", "\n").encode()
-        model = lmkit.train(("train", TRAIN.replace("\n\n", "\n").encode()), tokenizer="char", order=5)
+        model = lmkit.train(
+            ("train", TRAIN.replace("\n\n", "\n").encode()), tokenizer="char", sentence="paragraph", order=5
+        )
         with pytest.warns(LmkitWarning, match="no longer"):
             quiz = lmkit.quiz(model, ("lines", data), seed=1, rounds=8)
         assert quiz.settings["begin"] == "line"
