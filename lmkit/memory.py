@@ -6,8 +6,11 @@ import math
 import os
 import re
 
-__all__ = ["allowed", "in_bytes", "memory_limit", "resident"]
+from lmkit.errors import LmkitError
 
+__all__ = ["allowed", "check_address_space", "in_bytes", "memory_limit", "resident"]
+
+ADDRESS_SPACE = 500 << 20  # bytes of it that the libraries, their compiler and a few threads take; measured: 480 MB
 SHARE = 0.8  # of what is free, that a training takes at most if nothing else is said
 
 
@@ -38,6 +41,30 @@ def allowed(memory: int | None) -> int | None:
     """Return the bytes that a process may take in all: those given, or a share of what is free; None: unknown."""
     limit = memory_limit() if memory is None else None
     return memory if limit is None else resident() + int(SHARE * limit)
+
+
+def check_address_space() -> None:
+    """Refuse to work, before NumPy is imported, where its libraries would end the process for want of address space.
+
+    Where there is a limit, OpenBLAS is told to do without threads, each of which would reserve a part of it.
+
+    Raises
+    ------
+    LmkitError
+    """
+    try:
+        import resource
+    except ImportError:  # not a Unix system
+        return
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    if limit < ADDRESS_SPACE:
+        raise LmkitError(
+            f"lmkit needs {ADDRESS_SPACE >> 20} MB of address space, more with large models and many cores, and this "
+            f"process may take {limit >> 20} MB; raise the limit with: ulimit -v {ADDRESS_SPACE >> 10} or more"
+        )
 
 
 def resident() -> int:

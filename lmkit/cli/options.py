@@ -6,8 +6,12 @@ import collections
 import functools
 import re
 from collections.abc import Callable
+from typing import Any
 
 import click
+
+from lmkit.errors import LmkitError
+from lmkit.memory import check_address_space
 
 __all__ = [
     "ByteSize",
@@ -42,6 +46,10 @@ __all__ = [
 
 Decorator = Callable[[Callable], Callable]
 
+LARGEST = 2**63  # no option takes a whole number as large as this
+LONGEST_RANGE = 1000  # numbers of 1-3 and its like
+NO_THREAD = "can't start new thread"  # what Python says where the system gives it none
+
 
 class Command(click.Command):
     """A command whose help begins with examples."""
@@ -49,6 +57,19 @@ class Command(click.Command):
     def __init__(self, *args, examples: str, **options):
         super().__init__(*args, **options)
         self.examples = examples.strip().splitlines()
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command where there are the means for it."""
+        check_address_space()
+        try:
+            return super().invoke(ctx)
+        except RuntimeError as error:
+            if NO_THREAD not in str(error):
+                raise
+            raise LmkitError(
+                "the system allows no more threads, or no memory for them; give a smaller --threads, or raise the "
+                "limits (ulimit -u, ulimit -v)"
+            ) from None
 
     def make_parser(self, ctx: click.Context) -> click.parser._OptionParser:
         """Return Click's parser, made to refuse a second value where the last one would silently win."""
@@ -100,9 +121,16 @@ class NumberList(click.ParamType):
         if not isinstance(value, str):
             return value
         try:
-            return tuple(self.number(part) for part in value.split(","))
+            numbers = tuple(self.number(part) for each in value.split(",") for part in self.spelled(each))
         except ValueError:
             self.fail(f"{value!r} is not a list of {self.name} with commas between them", param, ctx)
+        if self.number is int and any(abs(number) >= LARGEST for number in numbers):
+            self.fail(f"{value!r} has a number that is out of all range", param, ctx)
+        return numbers
+
+    def spelled(self, part: str) -> list[str]:
+        """Return the numbers that a part between two commas stands for."""
+        return [part]
 
 
 class FloatList(NumberList):
@@ -119,17 +147,12 @@ class IntList(NumberList):
 class RangeList(IntList):
     """Integers with commas between them; 1-3 stands for 1,2,3."""
 
-    def convert(self, value, param, ctx):
-        if isinstance(value, str):
-            value = ",".join(_spell_range(part) for part in value.split(","))
-        return super().convert(value, param, ctx)
-
-
-def _spell_range(part):
-    first, dash, last = part.strip().partition("-")
-    if dash and first.isdigit() and last.isdigit() and 0 <= int(last) - int(first) < 1000:
-        return ",".join(map(str, range(int(first), int(last) + 1)))
-    return part
+    def spelled(self, part: str) -> list[str]:
+        """Return the numbers of a range that is not too long, or the part itself."""
+        first, dash, last = part.strip().partition("-")
+        if dash and first.isdigit() and last.isdigit() and 0 <= int(last) - int(first) < LONGEST_RANGE:
+            return [str(number) for number in range(int(first), int(last) + 1)]
+        return [part]
 
 
 class ByteSize(click.ParamType):
@@ -141,10 +164,10 @@ class ByteSize(click.ParamType):
         if isinstance(value, int):
             return value
         found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)", value.strip().upper())
-        size = int(float(found[1]) * 1024 ** " KMGT".index(found[2] or " ")) if found else 0
-        if not 0 < size < 2**63:
+        size = float(found[1]) * 1024 ** " KMGT".index(found[2] or " ") if found else 0
+        if not 1 <= size < LARGEST:
             self.fail(f"{value!r} is no number of bytes, such as 5000000, 100M or 1.5G", param, ctx)
-        return size
+        return int(size)
 
 
 class Option(click.Option):

@@ -135,6 +135,14 @@ def _key(ids, p, depth, width, bits):
     return key
 
 
+@kernel
+def owners(starts, words):
+    """Write for each place of the sorted order the node of its first word, which is the word plus one."""
+    for word in range(len(starts) - 1):
+        for i in range(starts[word], starts[word + 1]):
+            words[i] = word + 1
+
+
 @kernel(_nrt=False)
 def _close_run(keys, ranks, shared, run, end, depth, width, bits, stack, spare_keys, spare_ranks, places):
     """Sort the ranks [run, end), which share `depth` words, by their keys; write how many words neighbours share."""

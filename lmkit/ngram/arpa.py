@@ -33,7 +33,7 @@ from lmkit.text import Corpus, TextLayer, TextSettings, Vocabulary, escape
 from lmkit.text.corpus import LONGEST_ENTRY
 from lmkit.text.table import TokenTable
 from lmkit.text.vocabulary import check_words, unescaped_tokens
-from lmkit.threads import usable
+from lmkit.threads import aside, usable
 
 __all__ = ["arpa_lines", "read_arpa"]
 
@@ -72,7 +72,7 @@ def arpa_lines(model: NGramModel) -> Iterator[bytes]:
             "shorter ones; train with --back-off"
         )
     trie = model.trie
-    trie.check(model.name)
+    aside(trie.check, model.name)
     firsts = np.cumsum([0, *trie.sizes])
     names = _names(model.text)
     yield b"\\data\\\n" + b"".join(b"ngram %d=%d\n" % (n, size) for n, size in enumerate(trie.sizes[1:], 1))

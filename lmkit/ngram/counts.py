@@ -239,7 +239,8 @@ def link_levels(
     in_threads(threads, kernels.suffix_ranks, [(text.ranks, places, b, e, suffixes) for b, e in ranges])
     bos_range = int(text.starts[BOS]), int(text.starts[BOS + 1])
 
-    parents = np.repeat(np.arange(1, v + 1, dtype=np.uint32), np.diff(text.starts))
+    parents = np.empty(total, np.uint32)
+    kernels.owners(text.starts, parents)
     dropped = [NOTHING, excluded if drops and excluded.size else np.zeros(v, np.uint8) if drops else NOTHING]
     owned_buffer = places[:total]
     first = 1 + v

@@ -224,3 +224,13 @@ def test_a_line_of_100_megabytes_trains(process):
     assert (result.code, result.err) == (0, "")
     rows = process("next", "--format", "json", "--top", 0).rows
     assert {row["count"] for row in rows} == {len(text) // len(words), 1} and len(rows) == 11
+
+
+@pytest.mark.parametrize("megabytes", [150, 300])
+def test_too_little_address_space_is_told_before_a_library_aborts(process, cows, megabytes):
+    def limit():
+        resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20, megabytes << 20))
+
+    result = process("next", "cows eat", "-m", cows, preexec_fn=limit)
+    assert (result.code, result.out) == (1, b"") and result.err.count("\n") == 1
+    assert result.err.startswith("Error: lmkit needs 500 MB of address space") and "ulimit -v 512000" in result.err

@@ -95,6 +95,13 @@ def some_text(n=500, size=9, seed=0):
     return np.append(ids, EOS).astype(np.int32)
 
 
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=20))
+def test_each_place_has_the_node_of_its_first_word(counts):
+    words = np.empty(sum(counts), np.uint32)
+    counting.owners(np.cumsum([0, *counts]), words)
+    np.testing.assert_array_equal(words, np.repeat(np.arange(1, len(counts) + 1), counts))
+
+
 def test_first_words_counts_what_stands_before_each_position():
     ids = some_text()
     firsts = [BOS, *(BOS if w == EOS else w for w in ids[:-1].tolist())]
