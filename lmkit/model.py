@@ -71,6 +71,11 @@ class LanguageModel(abc.ABC):
         return self.origin.path if self.origin else "the model"
 
     @property
+    def longest_context(self) -> int | None:
+        """How many tokens before it a prediction rests on at most; None where it is all of them."""
+        return None
+
+    @property
     def vocabulary_size(self) -> int:
         """Number of token ids V, reserved ones included."""
         return len(self.text.vocabulary)
@@ -154,6 +159,13 @@ class LanguageModel(abc.ABC):
 
     def context_counts(self, state: State) -> np.ndarray | None:
         """Return how often each token followed the state in training, shape (n, V), or None where it is not kept."""
+        return None
+
+    def context_lengths(self, state: State) -> np.ndarray | None:
+        """Return how many tokens before it, `<s>` included, the next prediction of each stream rests on, int64 (n,).
+
+        Fewer than `longest_context` where a longer context was never seen; None where there is no such bound.
+        """
         return None
 
     def orders(self, ids: np.ndarray, after: Sequence[int] | None = None) -> np.ndarray | None:

@@ -163,6 +163,16 @@ def encode(text, settings, vocabulary):
     return ids, oov
 
 
+def unknown(text, settings, vocabulary):
+    """The tokens that are out of vocabulary, as they come."""
+    spacing, found = Spacing(), []
+    for sentence in sentences(text.lower() if settings.lowercase else text, settings.sentence):
+        for token in split(sentence, settings.tokenizer, spacing):
+            reserved = settings.tokenizer == "whitespace" and token in RESERVED
+            found += [] if reserved or token in vocabulary[3:] else [token]
+    return found
+
+
 def learn(texts, settings, vocab_size=None, min_count=1):
     """All tokens in the order of their ids, and their counts."""
     counts = {}

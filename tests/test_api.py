@@ -5,6 +5,7 @@ import gzip
 import inspect
 import io
 import math
+import pickle
 import warnings
 
 import numpy as np
@@ -113,6 +114,20 @@ def test_next_rows_sum_to_one_and_end_where_nothing_can_come(cows):
     rows = cows.next("cows eat", top=None)
     assert [(r.token, r.count, r.total) for r in rows][:2] == [("corn", 4, 11), ("grass", 3, 11)]
     assert sum(r.probability for r in rows) == pytest.approx(1) and len(rows) == 5
+
+
+def test_next_says_what_it_rests_on(cows):
+    known = cows.next("cows eat")
+    assert (known.context, known.unseen, known.unknown) == (["cows", "eat"], False, [])
+    unseen = cows.next("eat hay zebras hay")
+    assert (unseen.context, unseen.unseen, unseen.unknown) == (["hay"], True, ["zebras"])
+    start = cows.next("zebras cows eat\n")
+    assert (start.context, start.unseen, start.unknown) == ([], False, ["zebras"])
+    again = pickle.loads(pickle.dumps(unseen))
+    assert again == unseen == list(unseen) and vars(again) == vars(unseen)
+    options = {"tokenizer": "char", "hidden": 4, "steps": 2, "batch": 2, "bptt": 5, "valid": 0}
+    rows = lmkit.train(TEXT, "elman", **options).next("cows é")
+    assert (rows.context, rows.unseen, rows.unknown) == (["c", "o", "w", "s", " ", "<unk>"], False, ["é"])
 
 
 def test_perplexity_names_its_settings(cows):

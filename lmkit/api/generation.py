@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 
 from lmkit import arguments
-from lmkit.model import LanguageModel
+from lmkit.model import EOS, LanguageModel, State
 from lmkit.sampling import OPTIONS, sample_pieces
 
 
@@ -21,6 +22,29 @@ class NextToken:
     probability: float
     count: int | None
     total: int | None
+
+
+class NextTokens(list[NextToken]):
+    """The rows of a distribution p(token | context), and what of the context they rest on.
+
+    Attributes
+    ----------
+    context : list of str
+        The tokens at the end of the context that the distribution rests on: all that came, for a recurrent model; for
+        an n-gram model the longest part that was seen in training, at most order - 1 of them. `<unk>` stands for each
+        token that is out of vocabulary.
+    unseen : bool
+        Whether the model could take a longer part of the context, which was never seen.
+    unknown : list of str
+        The different tokens of the context that are out of vocabulary.
+    """
+
+    def __init__(self, rows: Iterable[NextToken], context: list[str], unseen: bool, unknown: list[str]):
+        super().__init__(rows)
+        self.context, self.unseen, self.unknown = context, unseen, unknown
+
+    def __reduce__(self):
+        return NextTokens, (list(self), self.context, self.unseen, self.unknown)
 
 
 def sample(
@@ -63,8 +87,10 @@ def sample(
 
 def next_tokens(
     model: LanguageModel, context: str = "", *, top: int | None = 10, reserved: str | None = None
-) -> list[NextToken]:
+) -> NextTokens:
     """Return the distribution p(token | context), the most probable tokens first, of equals the smaller id.
+
+    The list that is returned says, too, what of the context was known and seen: see `NextTokens`.
 
     Parameters
     ----------
@@ -75,8 +101,8 @@ def next_tokens(
     """
     if top is not None:
         arguments.at_least(0, "top", top)
-    state = model.begin()
-    ids = model.text.reading(reserved).encode_text(context, complete=False).ids if context else np.empty(0, np.int32)
+    state, text = model.begin(), model.text.reading(reserved)
+    ids = text.encode_text(context, complete=False).ids if context else np.empty(0, np.int32)
     if len(ids):
         state = model.score(state, ids[None, :])[1]
     row = model.log_probs(state)[0]
@@ -85,9 +111,9 @@ def next_tokens(
     total = None if counts is None else int(counts.sum())
     order = np.argsort(-row, kind="stable")
     order = order[np.isfinite(row[order])][:top]
-    return [
+    rows = [
         NextToken(
-            token=model.text.vocabulary.token(i),
+            token=text.vocabulary.token(i),
             id=i,
             probability=float(np.exp(np.float64(row[i]))),
             count=None if counts is None else int(counts[i]),
@@ -95,3 +121,17 @@ def next_tokens(
         )
         for i in order.tolist()
     ]
+    rests_on, unseen = _resting_on(model, state, ids)
+    unknown = text.unknown_tokens(context) if context else []
+    return NextTokens(rows, [text.vocabulary.token(i) for i in rests_on.tolist()], unseen, unknown)
+
+
+def _resting_on(model: LanguageModel, state: State, ids: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Return the last ids of a context on which the next prediction rests, and whether more could do so."""
+    lengths = model.context_lengths(state)
+    if lengths is None:
+        return ids, False
+    sentence = ids[np.flatnonzero(ids == EOS)[-1] + 1 :] if (ids == EOS).any() else ids
+    most = min(len(sentence), model.longest_context)
+    length = min(int(lengths[0]), most)
+    return sentence[len(sentence) - length :], length < most

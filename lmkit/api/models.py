@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lmkit import registry, storage, stored
-from lmkit.api.generation import NextToken, next_tokens, sample
+from lmkit.api.generation import NextTokens, next_tokens, sample
 from lmkit.api.scoring import perplexity
 from lmkit.api.similarity import nearest
 from lmkit.arguments import Texts
@@ -97,6 +97,13 @@ class Model(LanguageModel):
     def reading(self, reserved: str | None) -> Model:
         return self if reserved is None else Model(self.language_model.reading(reserved), self.path)
 
+    @property
+    def longest_context(self) -> int | None:
+        return self.language_model.longest_context
+
+    def context_lengths(self, state: State) -> np.ndarray | None:
+        return self.language_model.context_lengths(state)
+
     def made_of(self) -> list[LanguageModel]:
         return self.language_model.made_of()
 
@@ -119,7 +126,7 @@ class Model(LanguageModel):
         """Return how surprised the model is by texts; see `perplexity`."""
         return perplexity(self, texts, **options)
 
-    def next(self, context: str = "", **options) -> list[NextToken]:
+    def next(self, context: str = "", **options) -> NextTokens:
         """Return the most probable next tokens; see `next_tokens`."""
         return next_tokens(self, context, **options)
 

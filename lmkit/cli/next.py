@@ -27,7 +27,8 @@ def command(context, model, top, reserved, form, output, quiet):
 
     A row for each token, the most probable first: token, probability, and how often it followed the context
     of how many times in training, where the model keeps counts (mle, add-k). Without CONTEXT: the start of a
-    sentence; - reads it from the standard input.
+    sentence; - reads it from the standard input. Where an n-gram model has never seen CONTEXT, the longest part at its
+    end that it has seen answers, and the standard error says which; it names tokens that the model does not know, too.
 
     Except in json, \\s is a blank, \\n a line feed, \\t a tab, \\r a return, \\\\ a backslash, and \\xNN or
     \\uNNNN what else cannot be seen; \\j is the joiner: no blank where one is expected.
@@ -38,6 +39,10 @@ def command(context, model, top, reserved, form, output, quiet):
 
     with terminal.compile_notice(quiet):
         rows = api.next_tokens(api.load(model), streams.read_prompt(context), top=top or None, reserved=reserved)
+    terminal.say_unknown(rows.unknown, quiet)
+    if rows.unseen and not quiet:
+        end = f"for its end: {' '.join(map(escape, rows.context))}" if rows.context else "without any context"
+        terminal.say(f"This context was not seen in training; the answer is {end}")
     with streams.open_output(output) as file:
         if form == "json":
             for r in rows:

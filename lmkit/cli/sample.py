@@ -92,6 +92,7 @@ def command(
 
     with terminal.compile_notice(quiet):
         loaded = api.load(model, threads=threads).reading(reserved)
+        terminal.say_unknown(loaded.text.unknown_tokens(prompt), quiet)
         pieces = sample_pieces(
             loaded.language_model,
             count=count,

@@ -24,9 +24,11 @@ __all__ = [
     "keep_interrupts",
     "notice",
     "say",
+    "say_unknown",
     "show_warnings",
 ]
 
+MAX_NAMED = 10  # unknown tokens that a notice names
 REDRAW = 0.1  # seconds between two drawings of the bar
 SHORT = 30  # characters of a phase that leave room for all; after longer ones come rate, time left and what bar fits
 
@@ -59,6 +61,15 @@ def notice(message: str, quiet: bool = False) -> None:
     """Write a line to stderr if it is a terminal."""
     if attended(quiet):
         say(message)
+
+
+def say_unknown(tokens: list[str], quiet: bool = False) -> None:
+    """Name the tokens of a context or a prompt that the model does not know, if there are any."""
+    if tokens and not quiet:
+        from lmkit.text import escape
+
+        more = f" and {len(tokens) - MAX_NAMED} more" if len(tokens) > MAX_NAMED else ""
+        say(f"Not in the vocabulary, taken as <unk>: {' '.join(map(escape, tokens[:MAX_NAMED]))}{more}")
 
 
 def show_warnings() -> None:

@@ -122,6 +122,19 @@ def inspect_utf8(block, size):
 
 
 @kernel(_nrt=False)
+def span_characters(block, starts, lengths, characters):
+    """Write the number of characters of each span, a byte that is not UTF-8 being one."""
+    for k in range(len(starts)):
+        i = starts[k]
+        end = i + lengths[k]
+        n = 0
+        while i < end:
+            i += code_point(block, i, end)[1]
+            n += 1
+        characters[k] = n
+
+
+@kernel(_nrt=False)
 def sentence_ends(block, size, paragraphs, state, ends):
     """Write the positions before which a sentence has ended; return their number and the state.
 

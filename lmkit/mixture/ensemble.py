@@ -48,6 +48,18 @@ class Ensemble(Stored):
         return any(member.remembers for member in self.members)
 
     @property
+    def longest_context(self) -> int | None:
+        longest = [member.longest_context for member in self.members]
+        return None if None in longest else max(longest)
+
+    def context_lengths(self, state: State) -> np.ndarray | None:
+        """Return the longest of the members' contexts."""
+        if self.longest_context is None:
+            return None
+        parts = zip(self.members, self._split(state), strict=True)
+        return np.max([member.context_lengths(part) for member, part in parts], axis=0)
+
+    @property
     def threads(self) -> int:
         """At most this many threads work for a member; the numbers are the same for every number of them."""
         return max(getattr(member, "threads", 1) for member in self.members)

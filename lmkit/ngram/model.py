@@ -153,19 +153,31 @@ class NGramModel(Stored):
 
         Where no counts are kept, by how many different tokens it is followed in the model. 0 for the empty context.
         """
-        nodes, last = self.trie.nodes, self.trie.internal - 1
-        context = np.minimum(state, last)
-        for _ in range(self.order):  # a context that has but a weight is followed by nothing
-            ends = nodes[context, BEGIN] == nodes[context + 1, BEGIN]
-            if not ends.any():
-                break
-            context = np.where(ends, np.minimum(nodes[context, SUFFIX], last), context)
+        nodes, context = self.trie.nodes, self._followed(state)
         if self.context_measure == COUNTS:
             begin, end = 1 + BOS, 1 + EOS  # no token is `<s>`, so it was not counted: it stands behind each `</s>`
             sizes = self.trie.counts[np.where(context == begin, end, context)].astype(np.int64)
         else:
             sizes = nodes[context + 1, BEGIN].astype(np.int64) - nodes[context, BEGIN]
         return np.where(context == 0, 0, np.maximum(sizes, 0))
+
+    def _followed(self, state: np.ndarray) -> np.ndarray:
+        """Return the longest contexts of what states remember that are followed by a token, not by a weight alone."""
+        nodes, last = self.trie.nodes, self.trie.internal - 1
+        context = np.minimum(state, last)
+        for _ in range(self.order):
+            ends = nodes[context, BEGIN] == nodes[context + 1, BEGIN]
+            if not ends.any():
+                break
+            context = np.where(ends, np.minimum(nodes[context, SUFFIX], last), context)
+        return context
+
+    @property
+    def longest_context(self) -> int:
+        return self.order - 1
+
+    def context_lengths(self, state: np.ndarray) -> np.ndarray:
+        return np.searchsorted(self.trie.firsts, self._followed(state), side="right") - 1
 
     def draw(self, state: np.ndarray, t: int, uniforms: Uniforms, banned: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         streams = len(state)

@@ -278,6 +278,18 @@ class PackedModel(Stored):
         queries.followers(words, begins, samples, layout, order, read_only(state), sizes)
         return sizes
 
+    @property
+    def longest_context(self) -> int:
+        return self.order - 1
+
+    def context_lengths(self, state: np.ndarray) -> np.ndarray:
+        lengths = np.zeros(len(state), np.int64)
+        for k in range(1, self.order):
+            alone = np.zeros_like(state)
+            alone[:, k - 1] = state[:, k - 1]
+            lengths[self.context_sizes(alone) > 0] = k
+        return lengths
+
     def draw(self, state: np.ndarray, t: int, uniforms: Uniforms, banned: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         shape = uniforms.keys.shape
         check_streams(shape == uniforms.counters.shape == (len(state),), state, "uniforms", shape)

@@ -7,6 +7,7 @@ from lmkit.text.learning import learn
 from lmkit.text.settings import RESERVED_RULES, SENTENCES, TOKENIZERS, TextSettings
 from lmkit.text.tokenizers import join, split
 from lmkit.text.unicode_table import UNICODE_VERSION
+from lmkit.text.unknown import UnknownTokens
 from lmkit.text.vocabulary import Vocabulary, escape, unescape
 from lmkit.text.word_files import ESCAPED, read_vocabulary
 
@@ -22,6 +23,7 @@ __all__ = [
     "Encoder",
     "TextLayer",
     "TextSettings",
+    "UnknownTokens",
     "Vocabulary",
     "concatenate",
     "escape",

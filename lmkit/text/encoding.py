@@ -13,12 +13,14 @@ from lmkit.model import EOS, RESERVED, UNK
 from lmkit.text.settings import TextSettings
 from lmkit.text.table import TokenTable, padded
 from lmkit.text.tokenizers import START, Spelling, Splitter
+from lmkit.text.unknown import UnknownTokens
 from lmkit.text.vocabulary import to_bytes, to_str
 
 __all__ = ["Decoder", "Encoded", "Encoder", "concatenate", "lowered", "without"]
 
 NONE = np.zeros(0, np.int64)
 RETURN = ord("\r")
+UNSPELLED = np.zeros((0, 2), np.int64)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,10 +34,13 @@ class Encoded:
     oov : ndarray of int64
         Positions in `ids` of the tokens that are out of vocabulary; their id is 0. With `reserved='keep'` a
         `<unk>` spelled in the text has the id 0, too, but is none of these.
+    spelled : ndarray of int64, shape (len(oov), 2)
+        Characters and bytes of the tokens that are out of vocabulary.
     """
 
     ids: np.ndarray
     oov: np.ndarray
+    spelled: np.ndarray = dataclasses.field(default_factory=lambda: UNSPELLED, kw_only=True)
 
 
 def concatenate(parts: list[Encoded]) -> Encoded:
@@ -44,7 +49,8 @@ def concatenate(parts: list[Encoded]) -> Encoded:
         return Encoded(np.zeros(0, np.int32), NONE)
     starts = np.cumsum([0, *(len(part.ids) for part in parts)])
     oov = [part.oov + start for part, start in zip(parts, starts.tolist(), strict=False)]
-    return Encoded(np.concatenate([part.ids for part in parts]), np.concatenate(oov))
+    spelled = np.concatenate([part.spelled for part in parts])
+    return Encoded(np.concatenate([part.ids for part in parts]), np.concatenate(oov), spelled=spelled)
 
 
 def without(encoded: Encoded, positions: np.ndarray) -> Encoded:
@@ -52,7 +58,8 @@ def without(encoded: Encoded, positions: np.ndarray) -> Encoded:
     keep = np.ones(len(encoded.ids), bool)
     keep[positions] = False
     moved = np.cumsum(keep) - 1
-    return Encoded(encoded.ids[keep], moved[encoded.oov[keep[encoded.oov]]])
+    kept = keep[encoded.oov]
+    return Encoded(encoded.ids[keep], moved[encoded.oov[kept]], spelled=encoded.spelled[kept])
 
 
 class Encoder:
@@ -70,6 +77,8 @@ class Encoder:
     alone : bool
         Whether the tokens of a sentence do not depend on the sentences before it. Where sentences are lines, a last
         line without a line break then gets one, as all lines of the text have it.
+    missing : UnknownTokens, optional
+        Where tokens that are out of vocabulary are counted.
 
     Attributes
     ----------
@@ -80,9 +89,10 @@ class Encoder:
     """
 
     def __init__(
-        self, settings: TextSettings, table: TokenTable | None, title: str, add: bool = False, alone: bool = False
-    ):
-        self.settings, self.table, self.title, self.add = settings, table, title, add
+        self, settings: TextSettings, table: TokenTable | None, title: str, add: bool = False, alone: bool = False,
+        missing: UnknownTokens | None = None,
+    ):  # fmt: skip
+        self.settings, self.table, self.title, self.add, self.missing = settings, table, title, add, missing
         self.splitter = Splitter(settings, alone)
         self.completes_lines, self.line_break = alone and settings.sentence == "line", b"\n"
         self.bytes = np.zeros((4 if add and table is None else 0, 256), np.int64)
@@ -127,14 +137,14 @@ class Encoder:
         """Return the ids of some spans."""
         ids = self.table.ids(block, starts, lengths, self.add)
         resolved = len(ids) == 0 or ids.min() >= 0
-        return Encoded(ids, NONE) if resolved else self._resolve(ids, starts, block)
+        return Encoded(ids, NONE) if resolved else self._resolve(ids, starts, lengths, block)
 
-    def _resolve(self, ids: np.ndarray, starts: np.ndarray, block: np.ndarray) -> Encoded:
+    def _resolve(self, ids: np.ndarray, starts: np.ndarray, lengths: np.ndarray, block: np.ndarray) -> Encoded:
         """Turn the negative numbers of `TokenTable.ids` into ids, errors or nothing."""
         spelled = (ids < 0) & (ids > MISSING)
         if spelled.any():
             if self.settings.reserved == "space":
-                ids = ids[~spelled]
+                ids, starts, lengths = ids[~spelled], starts[~spelled], lengths[~spelled]
             else:
                 kept = -1 - UNK if self.settings.reserved == "keep" else None
                 forbidden = np.flatnonzero(spelled & (ids != kept))
@@ -144,7 +154,12 @@ class Encoder:
         oov = np.flatnonzero(ids == MISSING)
         ids[oov] = UNK
         self.unknown += int(np.count_nonzero(ids == UNK))
-        return Encoded(ids, oov)
+        starts, lengths = starts[oov], lengths[oov]
+        if self.missing is not None and len(oov):
+            self.missing.add(block, starts, lengths)
+        characters = np.empty(len(oov), np.int64)
+        kernels.span_characters(block, starts, lengths, characters)
+        return Encoded(ids, oov, spelled=np.stack([characters, lengths], axis=1))
 
     def _spelled(self, found: int, block: np.ndarray, start: int) -> CorpusError:
         token = RESERVED[-1 - found]

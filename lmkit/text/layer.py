@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from lmkit.errors import CorpusError, LmkitWarning, ModelError, OptionError
-from lmkit.model import UNK
+from lmkit.model import RESERVED, UNK
 from lmkit.text.corpus import Corpus
 from lmkit.text.encoding import Decoder, Encoded, Encoder, concatenate
 from lmkit.text.settings import TextSettings
 from lmkit.text.table import padded
 from lmkit.text.tokenizers import Spelling
 from lmkit.text.unicode_table import UNICODE_VERSION
+from lmkit.text.unknown import UnknownTokens, spelling_costs
 from lmkit.text.vocabulary import Vocabulary, to_bytes
 
 __all__ = ["TextLayer"]
@@ -61,8 +62,9 @@ class TextLayer:
         return TextLayer, (self.settings, self.vocabulary, self.unicode_version, self.lowercase_version)
 
     def encode_corpus(
-        self, corpus: Corpus, progress: Callable[[int], object] | None = None, alone: bool = False
-    ) -> Iterator[Encoded]:
+        self, corpus: Corpus, progress: Callable[[int], object] | None = None, *, alone: bool = False,
+        missing: UnknownTokens | None = None,
+    ) -> Iterator[Encoded]:  # fmt: skip
         """Yield the ids of a text, block by block; the last is its `</s>` where none stands at its end yet.
 
         `progress` is called as by `Corpus.blocks`. With `alone` sentences do not depend on each other: see `Encoder`.
@@ -72,14 +74,14 @@ class TextLayer:
         CorpusError
             As `Corpus.blocks`, and where the text spells a reserved token.
         """
-        encoder = self.encoder(corpus.title, alone=alone)
+        encoder = self.encoder(corpus.title, alone=alone, missing=missing)
         for block, size in corpus.padded_blocks(progress):
             yield encoder.feed(block, size)
         last = encoder.finish()
         if len(last.ids):
             yield last
 
-    def encode_text(self, text: str, complete: bool = True) -> Encoded:
+    def encode_text(self, text: str, complete: bool = True, missing: UnknownTokens | None = None) -> Encoded:
         """Return the ids of a str; U+DC80 to U+DCFF in it are bytes that are not UTF-8.
 
         Parameters
@@ -99,19 +101,39 @@ class TextLayer:
             data = to_bytes(text)
         except UnicodeEncodeError as error:
             raise CorpusError(f"character {error.start + 1} of the text is a lone surrogate") from None
-        encoder = self.encoder("the text")
+        encoder = self.encoder("the text", missing=missing)
         parts = [encoder.feed(padded(data), len(data), hold=not complete)]
         if complete or encoder.splitter.complete:
             parts.append(encoder.finish())
         return concatenate(parts)
 
-    def encoder(self, title: str, settings: TextSettings | None = None, alone: bool = False) -> Encoder:
+    def unknown_tokens(self, text: str) -> list[str]:
+        """Return the different tokens of a text to be gone on with that the vocabulary lacks, as they come.
+
+        Raises
+        ------
+        CorpusError
+            As `encode_text`.
+        """
+        missing = UnknownTokens()
+        self.encode_text(text, complete=False, missing=missing)
+        return missing.tokens()
+
+    def spelling_costs(self, encoded: Encoded) -> np.ndarray:
+        """Return a code length for each token of a piece that is out of vocabulary, nats: see `spelling_costs`."""
+        known = len(self.vocabulary) - len(RESERVED)
+        return spelling_costs(self.settings.tokenizer, known, encoded.spelled[:, 0])
+
+    def encoder(
+        self, title: str, settings: TextSettings | None = None, *, alone: bool = False,
+        missing: UnknownTokens | None = None,
+    ) -> Encoder:  # fmt: skip
         """Return a new stream from bytes to ids, for a text of this title, by these or by other settings.
 
-        With `alone` sentences do not depend on each other: see `Encoder`.
+        For the rest see `Encoder`.
         """
         table = None if self.settings.tokenizer == "byte" else self.vocabulary.table
-        return Encoder(settings or self.settings, table, title, alone=alone)
+        return Encoder(settings or self.settings, table, title, alone=alone, missing=missing)
 
     def reading(self, reserved: str | None) -> TextLayer:
         """Return a layer of the same vocabulary with another rule for reserved words; None leaves its own.

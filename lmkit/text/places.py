@@ -108,10 +108,10 @@ class _Noting(Encoder):
         self.ends.append(starts + np.maximum(lengths, 0))
         return super()._encode(block, starts, lengths)
 
-    def _resolve(self, ids, starts, block):
+    def _resolve(self, ids, starts, lengths, block):
         if self.settings.reserved == "space":
             self.ends[-1] = self.ends[-1][(ids >= 0) | (ids <= MISSING)]
-        return super()._resolve(ids, starts, block)
+        return super()._resolve(ids, starts, lengths, block)
 
 
 def code_points(text: str) -> np.ndarray:

@@ -98,8 +98,37 @@ class TestNext:
         assert rows[0]["token"] == "sun" and rows[0]["count"] is None
         assert sum(r["probability"] for r in rows) == pytest.approx(1, abs=1e-5)
 
-    def test_an_unknown_context_is_no_error(self, succeed, cows):
-        assert succeed("next", "zebras ponder", "-m", cows).text
+    @pytest.mark.parametrize(
+        ("context", "said"),
+        [
+            ("", []),
+            ("cows eat", []),
+            ("eat", []),
+            ("cows corn eat corn", []),
+            ("cows corn", ["This context was not seen in training; the answer is for its end: corn"]),
+            ("corn cows eat corn eat", ["This context was not seen in training; the answer is for its end: eat"]),
+            (
+                "zebras ponder\\n",
+                [
+                    "Not in the vocabulary, taken as <unk>: zebras ponder",
+                    r"This context was not seen in training; the answer is for its end: \n",
+                ],
+            ),
+            (
+                "eat zebras",
+                [
+                    "Not in the vocabulary, taken as <unk>: zebras",
+                    "This context was not seen in training; the answer is without any context",
+                ],
+            ),
+        ],
+    )
+    def test_a_context_that_was_not_seen_is_told_of(self, run, cows, context, said):
+        """Also where nobody watches; on the standard error, and not with -q."""
+        result = run("next", context, "-m", cows)
+        assert (result.code, result.err.splitlines()) == (0, said) and result.out
+        quiet = run("next", context, "-m", cows, "-q")
+        assert (quiet.out, quiet.err) == (result.out, "")
 
 
 class TestPerplexity:
@@ -217,6 +246,13 @@ class TestSample:
         ).text
         assert piped == given
 
+    def test_unknown_tokens_of_a_prompt_are_named(self, run, succeed, verse):
+        words = [f"w{i}" for i in range(12)]
+        result = run("sample", "-m", verse, "--n", 1, "--prompt", " ".join(["fair", *words, "w3"]), "--seed", 1)
+        assert result.code == 0
+        assert result.err == f"Not in the vocabulary, taken as <unk>: {' '.join(words[:10])} and 2 more\n"
+        assert succeed("sample", "-m", verse, "--n", 1, "--prompt", "But zebras", "-q").out
+
     def test_stop(self, succeed, verse):
         options = ["-m", verse, "--prompt", "But soft,", "--temperature", 0]
         assert succeed("sample", *options, "--stop", "yonder").text == "But soft, what light through \n"
@@ -234,7 +270,7 @@ class TestSample:
         whole = succeed(*greedy, "--prompt", "But soft,").text
         assert whole.count("\n") > 2
         assert succeed(*greedy, "--prompt", r"But\ssoft,", "--stop", r"\n").text == whole.partition("\n")[0] + "\n"
-        raw = succeed(*greedy, "--prompt", "-", "--stop", r"\n", stdin=rb"But\ssoft,").text
+        raw = succeed(*greedy, "-q", "--prompt", "-", "--stop", r"\n", stdin=rb"But\ssoft,").text
         assert raw.startswith(r"But\ssoft,")
         short = ["sample", "-m", verse, "--temperature", 0, "--n", 1, "--count", 2]
         assert r"-\-" + "\t-\n" in succeed(*short, "--separator", r"-\\-\t-").text

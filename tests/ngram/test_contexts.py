@@ -6,6 +6,7 @@ from contract import some_ids
 from test_contract import ngram
 
 import lmkit
+from lmkit.mixture.linear import LinearMixture
 from lmkit.ngram.packed import pack
 
 FALLBACK = (0.5, 1, 1.5)
@@ -22,6 +23,10 @@ MODELS = {
     "packed, cut off": lambda: pack(PLAIN["cut off"](), 8),
     "packed unigrams": lambda: pack(PLAIN["unigrams"](), 8),
 }
+
+
+def mixture_of(*members):
+    return LinearMixture(list(members), [1 / len(members)] * len(members))
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -66,6 +71,43 @@ def test_sizes_of_contexts_by_hand():
             assert model.context_sizes(model.score(model.begin(1), ids)[1]).tolist() == [size], context
 
 
+@pytest.mark.parametrize("order", [1, 2, 4])
+def test_lengths_of_contexts_are_those_of_the_slow_search(order):
+    """The longest end of the line so far, its beginning included, that stands in the text with a token behind it."""
+    lines = ["abba", "ab", "cab", "bacca", "acb"] * 3
+    text = ("t", "".join(line + "\n" for line in lines).encode())
+    plain = lmkit.train(text, order=order, tokenizer="char", sentence="line", smoothing="witten-bell").language_model
+    known = ["^" + line + "\n$" for line in lines]
+
+    def slow(history):
+        ends = (history[len(history) - n :] for n in range(min(order - 1, len(history)), 0, -1))
+        return next((len(end) for end in ends if any(end in line[:-1] for line in known)), 0)
+
+    rng, found = np.random.default_rng(3), set()
+    for model in (plain, pack(plain, 8), mixture_of(plain, plain)):
+        assert model.longest_context == order - 1
+        for _ in range(60):
+            context = "".join(rng.choice(list("abcx\n"), rng.integers(0, 6), p=[0.3, 0.3, 0.25, 0.1, 0.05]))
+            ids = model.text.encode_text(context, complete=False).ids[None]
+            (length,) = model.context_lengths(model.score(model.begin(1), ids)[1])
+            assert length == slow("^" + context.rpartition("\n")[2]), context
+            found.add(int(length))
+    assert found == set(range(order))
+
+
+def test_a_mixture_rests_on_its_longest_context():
+    text = ("t", b"ab\nba\nabab\n" * 5)
+    options = {"tokenizer": "char", "sentence": "line", "smoothing": "witten-bell"}
+    two, four = (lmkit.train(text, order=n, **options).language_model for n in (2, 4))
+    network = lmkit.train(text, "elman", tokenizer="char", sentence="line", hidden=4, steps=2, batch=2, bptt=5, valid=0)
+    mixture = mixture_of(two, four)
+    assert mixture.longest_context == 3
+    ids = mixture.text.encode_text("abab", complete=False).ids[None]
+    assert mixture.context_lengths(mixture.score(mixture.begin(1), ids)[1]).tolist() == [3]
+    unbounded = mixture_of(two, network.language_model)
+    assert (unbounded.longest_context, unbounded.context_lengths(unbounded.begin(1))) == (None, None)
+
+
 @pytest.mark.parametrize("options", [{"smoothing": "witten-bell", "keep_counts": True}, {"smoothing": "mle"}])
 @pytest.mark.parametrize("order", [1, 2, 4])
 def test_counts_of_contexts_are_sums_over_what_followed(options, order):
@@ -97,3 +139,4 @@ def test_a_context_that_has_but_a_weight_is_followed_by_nothing(tmp_path):
     before, after = model.states(model.begin(1), ids)
     assert after[0] >= model.trie.firsts[2]
     assert model.context_sizes(np.append(before[0], after)).tolist() == [0, 1, 1]
+    assert model.context_lengths(np.append(before[0], after)).tolist() == [0, 1, 1]

@@ -1,7 +1,9 @@
 """Texts to ids and back: the fast layer says what the slow twin says, however the text comes in."""
 
 import codecs
+import collections
 import json
+import math
 
 import numpy as np
 import pytest
@@ -14,10 +16,21 @@ from lmkit.errors import CorpusError, LmkitWarning, ModelError, OptionError
 from lmkit.kernels import text as text_kernels
 from lmkit.kernels import vocabulary as vocabulary_kernels
 from lmkit.model import BOS, EOS, RESERVED, UNK
-from lmkit.text import Corpus, TextLayer, TextSettings, Vocabulary, learn, learning, read_vocabulary, word_files
+from lmkit.text import (
+    Corpus,
+    TextLayer,
+    TextSettings,
+    UnknownTokens,
+    Vocabulary,
+    learn,
+    learning,
+    read_vocabulary,
+    word_files,
+)
 from lmkit.text import corpus as corpus_module
 from lmkit.text import layer as layer_module
 from lmkit.text import tokenizers as tokenizers_module
+from lmkit.text import unknown as unknown_module
 
 TOKENIZERS = ["word", "char", "byte", "whitespace"]
 
@@ -225,6 +238,41 @@ def test_encoding_is_the_slow_encoding(text, other, rules):
     assert encode(layer, a_corpus(text)) == expected
     whole = layer.encode_text(text)
     assert (whole.ids.tolist(), whole.oov.tolist()) == expected
+
+
+@given(text=texts, other=texts, rules=all_settings)
+@settings(max_examples=200)
+def test_unknown_tokens_are_counted_and_measured(text, other, rules):
+    """Each with its number of characters and bytes; a byte that is not UTF-8 is a character."""
+    if rules.tokenizer == "byte":
+        return
+    layer = TextLayer(rules, Vocabulary.from_tokens(reference.learn([other], rules)[3:]))
+    unknown = reference.unknown(text, rules, tokens_of(layer))
+    missing = UnknownTokens()
+    spelled = [encoded.spelled for encoded in layer.encode_corpus(a_corpus(text), missing=missing)]
+    assert np.concatenate(spelled or [[]]).tolist() == [[len(t), len(as_bytes(t))] for t in unknown]
+    assert missing.tokens() == list(dict.fromkeys(unknown))
+    assert missing.most_frequent(2) == dict(collections.Counter(unknown).most_common(2))
+
+
+def test_only_so_many_different_unknown_tokens_are_named(monkeypatch):
+    monkeypatch.setattr(unknown_module, "MAX_TYPES", 5)
+    layer, missing = TextLayer(TextSettings("whitespace"), Vocabulary.from_tokens([])), UnknownTokens()
+    for text in ("a b", "b c", "a d"):
+        assert len(layer.encode_text(text, missing=missing).oov) == 2
+    assert missing.most_frequent(9) == {"a": 2, "b": 2}
+
+
+def test_what_it_costs_to_spell_unknown_tokens():
+    """Of a character log(0x110000 - known); of a word its characters and an end mark, log(0x110000) each."""
+    for tokenizer, text, expected in (
+        ("char", "aé€", [math.log(0x110000 - 1)] * 2),
+        ("word", "a euro\n€", [5 * math.log(0x110000), 2 * math.log(0x110000), 2 * math.log(0x110000)]),
+        ("byte", "aé€", []),
+    ):
+        vocabulary = Vocabulary.all_bytes() if tokenizer == "byte" else Vocabulary.from_tokens(["a"])
+        layer = TextLayer(TextSettings(tokenizer, "text"), vocabulary)
+        assert layer.spelling_costs(layer.encode_text(text)).tolist() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("sentence", ["line", "paragraph", "text"])
