@@ -364,6 +364,7 @@ def read_settings(file) -> tuple[TextLayer, dict, list]:
         raise ModelError(
             f"{file.name}: it says that it has n-grams of {len(sizes) - 1} words; lmkit knows up to {MAX_ORDER}"
         )
+    options["order"] = len(sizes) - 1  # whatever else the file says
     return text, options, sizes
 
 

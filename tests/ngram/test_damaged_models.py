@@ -47,6 +47,17 @@ def test_what_is_impossible_is_no_damage(saved):
     assert found.perplexity == np.inf and found.as_dict()["infinite"]
 
 
+@pytest.mark.parametrize("order", [float("nan"), float("inf"), 7, "3", None])
+def test_an_order_that_is_not_that_of_the_n_grams(saved, order):
+    """It is shown with each score, and a page for browsers has it in its JSON."""
+    model, metadata, tensors = saved
+    metadata["config"]["order"] = order
+    storage.save(model.path, "ngram", metadata, tensors)
+    damaged = lmkit.load(model.path)
+    assert damaged.settings()["order"] == 3
+    assert b'"order":3' in b"".join(lmkit.explain_page(damaged, ("t", b"w3 w4\n")))
+
+
 @pytest.mark.parametrize("orders", [33, 60, 10_000])
 def test_more_orders_than_there_can_be(saved, orders):
     """Asking takes the square of the order, and lines of an ARPA file would not fit where they are written."""
