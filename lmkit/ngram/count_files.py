@@ -230,6 +230,14 @@ def levels_of(
         if adjusted:
             below, first = built.records(k - 1), built.firsts[k - 1]
             left = np.bincount(suffixes - first, minlength=len(below))
-            own = built.levels[k - 2].grams[:, 0] != BOS
+            shorter = built.levels[k - 2]
+            own = shorter.grams[:, 0] != BOS
+            lost = own & (left == 0) & (shorter.log_p.view(np.uint32) > 0)
+            if lost.any():
+                ending = " ".join(map(counts.vocabulary.token, shorter.grams[np.argmax(lost)].tolist()))
+                raise CorpusError(
+                    f"{name}: no {k}-gram ends with {ending!r}, so Kneser-Ney smoothing cannot count what stands before "
+                    f"it; give all counts up to order {order}, none left out, or another --smoothing (witten-bell ...)"
+                )
             below[own, COUNT] = left[own]
     return Levels(built.nodes, built.leaves, [1, *np.diff(built.firsts[1:]).tolist()], dropped, seen)

@@ -204,6 +204,17 @@ def test_counts_that_do_not_fit_into_memory(monkeypatch):
         lmkit.train(("counts", b"a\t1\n" * 20), order=1, tokenizer="whitespace", from_counts=True)
 
 
+def test_kneser_ney_needs_all_counts(counts):
+    """What has no left neighbour in the counts would get nothing, and distributions would not sum to one."""
+    name = counts("whitespace")
+    options = {"tokenizer": "whitespace", "from_counts": True}
+    with pytest.raises(CorpusError, match=r"no 5-gram ends with '.*', so Kneser-Ney .* give all counts up to order 5"):
+        lmkit.train(name, order=5, **options)
+    model = lmkit.train(name, order=5, smoothing="witten-bell", **options)
+    states = np.arange(model.language_model.trie.internal, dtype=np.uint32)
+    np.testing.assert_allclose(np.exp(model.log_probs(states), dtype=np.float64).sum(axis=1), 1, atol=1e-5)
+
+
 WRONG = {
     "a b 3\n": "line 1: 'a b 3' has no tab before a count",
     "a\t3\nb\t-1\n": "line 2: .* ends with no whole number of at least 0",
@@ -216,7 +227,7 @@ WRONG = {
     "a\t3\n": "</s> was never counted",
     "a\t3\n</s>\t2\na b\t1\n": "longer n-grams hold 'b', which was not counted",
     "a\t3\nb\t1\n</s>\t2\na b\t1\na a b\t1\n<s> a b\t1\n<s> a\t1\n": "longer n-grams begin with 'a a', which was not",
-    "a\t3\nb\t1\n</s>\t2\n<s> a\t1\n<s> a b\t1\n": "longer n-grams end with 'a b', which was not",
+    "a\t3\nb\t1\n</s>\t2\n<s> a\t1\n<s> </s>\t1\nb b\t1\n<s> a b\t1\n": "longer n-grams end with 'a b', which was not",
     "a\t3\n</s>\t2\na a\t1\na </s> a\t2\n": "longer n-grams begin with 'a </s>', which was not counted",
 }
 
