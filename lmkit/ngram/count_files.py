@@ -157,9 +157,14 @@ def _added(
     starts = np.flatnonzero(first)
     sums = np.add.reduceat(numbers, starts, dtype=np.int64)
     if sums.max(initial=0) > kernels.LARGEST:
-        shown = " ".join(map(vocabulary.token, table[starts[np.argmax(sums)]].tolist()))
+        shown = _shown(vocabulary, table[starts[np.argmax(sums)]])
         raise CorpusError(f"the counts of {shown!r} add up to {sums.max()}; a model holds up to {kernels.LARGEST}")
     return table[starts[sums > 0]], sums[sums > 0]
+
+
+def _shown(vocabulary: Vocabulary, gram: np.ndarray) -> str:
+    """Return an n-gram for a message."""
+    return " ".join(map(vocabulary.token, gram.tolist()))[:60]
 
 
 def levels_of(
@@ -185,7 +190,7 @@ def levels_of(
         met[grams] = True
     uncounted = np.flatnonzero(met[len(RESERVED) :] & (unigrams[len(RESERVED) :] == 0))
     if len(uncounted):
-        missing = counts.vocabulary.token(int(uncounted[0]) + len(RESERVED))
+        missing = _shown(counts.vocabulary, uncounted[:1] + len(RESERVED))
         raise CorpusError(
             f"{name}: longer n-grams hold {missing!r}, which was not counted; give the counts of all orders"
         )
@@ -199,7 +204,7 @@ def levels_of(
     built = structure(levels, name, threads)
     if any(level.blank.any() for level in built.levels):
         short = next(level for level in built.levels if level.blank.any())
-        missing = " ".join(counts.vocabulary.token(i) for i in short.grams[np.argmax(short.blank)].tolist())
+        missing = _shown(counts.vocabulary, short.grams[np.argmax(short.blank)])
         raise CorpusError(
             f"{name}: longer n-grams begin with {missing!r}, which was not counted; give the counts of all orders"
         )
@@ -214,8 +219,7 @@ def levels_of(
         records, level = built.records(k), built.levels[k - 1]
         suffixes, parents = records[:, SUFFIX].astype(np.int64), built.parents[k - 1]
         if (suffixes < built.firsts[k - 1]).any():
-            ending = level.grams[np.argmax(suffixes < built.firsts[k - 1]), 1:].tolist()
-            missing = " ".join(map(counts.vocabulary.token, ending))
+            missing = _shown(counts.vocabulary, level.grams[np.argmax(suffixes < built.firsts[k - 1]), 1:])
             raise CorpusError(
                 f"{name}: longer n-grams end with {missing!r}, which was not counted; give the counts of all orders"
             )
@@ -234,10 +238,11 @@ def levels_of(
             own = shorter.grams[:, 0] != BOS
             lost = own & (left == 0) & (shorter.log_p.view(np.uint32) > 0)
             if lost.any():
-                ending = " ".join(map(counts.vocabulary.token, shorter.grams[np.argmax(lost)].tolist()))
+                ending = _shown(counts.vocabulary, shorter.grams[np.argmax(lost)])
                 raise CorpusError(
-                    f"{name}: no {k}-gram ends with {ending!r}, so Kneser-Ney smoothing cannot count what stands before "
-                    f"it; give all counts up to order {order}, none left out, or another --smoothing (witten-bell ...)"
+                    f"{name}: no {k}-gram ends with {ending!r}, so Kneser-Ney smoothing cannot count what stands "
+                    f"before it; give all counts up to order {order}, none left out, or another --smoothing "
+                    "(witten-bell ...)"
                 )
             below[own, COUNT] = left[own]
     return Levels(built.nodes, built.leaves, [1, *np.diff(built.firsts[1:]).tolist()], dropped, seen)

@@ -212,7 +212,9 @@ class Corpus:
                 start = error.start - len(state[0])  # the object of the error begins with what was held back
                 before = make("ignore")
                 before.setstate(state)
-                good = before.decode(chunk[: max(start, 0)])
+                good = ""
+                with contextlib.suppress(UnicodeError):  # UTF-16 without a mark cannot even begin
+                    good = before.decode(chunk[: max(start, 0)])
                 line = newlines + good.count("\n") + 1
                 yield good.removeprefix("\ufeff" if first else "").encode("utf-8", "surrogateescape")
                 found = error.object[error.start : max(error.end, error.start + 1)].hex(" ")

@@ -213,6 +213,8 @@ def test_invalid_bytes_of_other_encodings(encoding, data, line, offset, block, m
 def test_an_encoding_that_needs_a_mark():
     with pytest.raises(CorpusError, match=r"^x: .*utf-16.*--encoding"):
         read(Corpus("x", "utf-16", data="ab".encode("utf-16-be")))
+    with pytest.raises(CorpusError, match=r"^x: .*utf-16.*--encoding"):
+        read(Corpus("x", "utf-16", data=b"ab" * 50 + b"\x00\xdc\x00\x00"))
 
 
 def test_missing_files_and_folders(tmp_path):
