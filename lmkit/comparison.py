@@ -29,7 +29,7 @@ import numpy as np
 
 from lmkit.bootstrap import Interval, block_length, percentile_interval, resampled_sums
 from lmkit.errors import OptionError
-from lmkit.evaluation import LOSSY, Evaluation, summary, trained_on
+from lmkit.evaluation import LOSSY, MAX_NAMED, Evaluation, summary, trained_on
 from lmkit.lockstep import Candidate, Lines, Scoring, score_together, settings_difference
 from lmkit.logarithms import in_base
 from lmkit.text import Corpus
@@ -228,7 +228,8 @@ def _rows(scorings: list[Scoring], lines: Lines, reset: str, notes: Notes) -> tu
     rows, measures = [], []
     for scoring in scorings:
         lossless, described = scoring.model.text.settings.lossless, {**scoring.model.settings(), "reset": reset}
-        evaluation = summary(scoring.totals, lines.characters, lines.bytes, lossless, described)
+        frequent = scoring.stream.missing.most_frequent(MAX_NAMED)
+        evaluation = summary(scoring.totals, lines.characters, lines.bytes, lossless, described, frequent)
         row = Row(scoring.name, evaluation, None, scoring.stream.tokens / scoring.seconds, scoring.size)
         if described.get("smoothing") == "stupid-backoff":
             notes.add(row.model, "stupid-backoff gives scores, no probabilities: its numbers are too good")

@@ -18,6 +18,7 @@ import numpy as np
 from lmkit.errors import CorpusError, OptionError
 from lmkit.logarithms import in_base
 from lmkit.model import EOS, LanguageModel, State
+from lmkit.text import UnknownTokens, escape
 from lmkit.threads import ahead
 from lmkit.untrusted import entries
 
@@ -25,12 +26,13 @@ if TYPE_CHECKING:
     from lmkit.text import Corpus, Encoded
 
 __all__ = [
-    "LOSSY", "RESETS", "Evaluation", "Totals", "evaluate", "score_apart", "score_text", "scorer", "summary",
-    "trained_on",
+    "LOSSY", "MAX_NAMED", "RESETS", "Evaluation", "Totals", "evaluate", "score_apart", "score_text", "scorer",
+    "summary", "trained_on",
 ]  # fmt: skip
 
 RESETS = ("file", "sentence")
 LOSSY = "these tokens do not hold the whole text"
+MAX_NAMED = 10  # tokens out of vocabulary
 LANES = 64  # sentences scored side by side when each begins anew
 
 
@@ -50,6 +52,14 @@ class Evaluation:
         Total bits over the characters or bytes of the raw text, whatever the tokenizer made of it.
     bits_reason : str or None
         Why there are no bits.
+    bits_per_character_without_oov, bits_per_byte_without_oov : float or None
+        Bits of the known tokens over the characters or bytes of those; None if nothing is left, or the tokens do not
+        hold the whole text.
+    bits_per_character_upper_bound, bits_per_byte_upper_bound : float or None
+        Total bits and those of a uniform code that spells the tokens out of vocabulary, over the whole raw text: a
+        better speller needs no more. See `lmkit.text.unknown.spelling_costs`. None if the tokens do not hold the text.
+    oov_tokens : dict of str to int
+        The most frequent tokens out of vocabulary, ten at most, with their counts.
     settings : dict
         What made the score: tokenizer, sentence rule, reset, order, smoothing, version, ...
     """
@@ -63,6 +73,11 @@ class Evaluation:
     bits_per_character: float | None
     bits_per_byte: float | None
     bits_reason: str | None
+    bits_per_character_without_oov: float | None = None
+    bits_per_byte_without_oov: float | None = None
+    bits_per_character_upper_bound: float | None = None
+    bits_per_byte_upper_bound: float | None = None
+    oov_tokens: dict[str, int] = dataclasses.field(default_factory=dict)
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def as_dict(self, *, finite: bool = True, log_base: str = "e") -> dict[str, Any]:
@@ -81,21 +96,28 @@ class Evaluation:
 
 @dataclasses.dataclass
 class Totals:
-    """Sums over the text so far; `known` leaves the OOVs out."""
+    """Sums over the text so far; `known` leaves the OOVs out, `spelling` is the cost of spelling them in nats."""
 
     tokens: int = 0
     sentences: int = 0
     oov: int = 0
     known: float = 0.0
     unknown: float = 0.0
+    oov_characters: int = 0
+    oov_bytes: int = 0
+    spelling: float = 0.0
 
-    def add(self, encoded: Encoded, log_p: np.ndarray) -> None:
-        """Count one block of ids with their log-probabilities, shape (T,)."""
+    def add(self, encoded: Encoded, log_p: np.ndarray, spelling: np.ndarray | None = None) -> None:
+        """Count one block of ids with their log-probabilities, shape (T,), and what spelling its OOVs costs."""
         self.tokens += len(encoded.ids)
         self.sentences += int(np.count_nonzero(encoded.ids == EOS))
         self.oov += len(encoded.oov)
         if len(encoded.oov):
             self.unknown += float(log_p[encoded.oov].sum(dtype=np.float64))
+            if spelling is not None:
+                self.spelling += float(spelling.sum())
+                self.oov_characters += int(encoded.spelled[:, 0].sum())
+                self.oov_bytes += int(encoded.spelled[:, 1].sum())
             log_p = log_p.copy()
             log_p[encoded.oov] = 0
         self.known += float(log_p.sum(dtype=np.float64))
@@ -117,28 +139,34 @@ def evaluate(model: LanguageModel, corpora: Iterable[Corpus], *, reset: str = "f
         If a text cannot be read, or nothing is in any of them.
     """
     score_blocks = scorer(reset)
-    totals, characters, size, names = Totals(), 0, 0, []
+    totals, characters, size, names, missing = Totals(), 0, 0, [], UnknownTokens()
     for corpus in corpora:
-        for encoded, log_p in score_blocks(model, ahead(model.text.encode_corpus(corpus, alone=reset == "sentence"))):
-            totals.add(encoded, log_p)
+        blocks = model.text.encode_corpus(corpus, alone=reset == "sentence", missing=missing)
+        for encoded, log_p in score_blocks(model, ahead(blocks)):
+            totals.add(encoded, log_p, model.text.spelling_costs(encoded))
         characters, size = characters + corpus.characters, size + corpus.bytes
         names.append(corpus.title)
     if totals.tokens == 0:
         raise CorpusError(f"{', '.join(names) or 'the text'} holds no tokens: there is nothing to score")
     settings = {**model.settings(), "reset": reset}
-    return summary(totals, characters, size, model.text.settings.lossless, settings)
+    frequent = missing.most_frequent(MAX_NAMED)
+    return summary(totals, characters, size, model.text.settings.lossless, settings, frequent)
 
 
-def summary(totals: Totals, characters: int, size: int, lossless: bool, settings: dict[str, Any]) -> Evaluation:
-    """Turn sums into the numbers people compare."""
-    log_probability = totals.known + totals.unknown
-    bits, reason = 0.0 - log_probability / math.log(2), None  # of a sure text 0, not -0
+def summary(
+    totals: Totals, characters: int, size: int, lossless: bool, settings: dict[str, Any], frequent: dict[str, int]
+) -> Evaluation:
+    """Turn sums into the numbers people compare; `frequent` are the most frequent tokens out of vocabulary."""
+    log_probability, reason = totals.known + totals.unknown, None
     if not lossless:
         reason = LOSSY
     elif totals.oov:
-        reason = f"tokens out of vocabulary: {totals.oov}; p(<unk>) does not pay for their spelling"
+        named = ", ".join(f"{escape(token)} {n}" for token, n in frequent.items())
+        more = ", ..." if sum(frequent.values()) < totals.oov else ""
+        reason = f"tokens out of vocabulary: {totals.oov} ({named}{more}); p(<unk>) does not pay for their spelling"
     elif not size:
         reason = "the text is empty"
+    spelled = log_probability - totals.spelling
     return Evaluation(
         tokens=totals.tokens,
         sentences=totals.sentences,
@@ -146,11 +174,25 @@ def summary(totals: Totals, characters: int, size: int, lossless: bool, settings
         log_probability=log_probability,
         perplexity=perplexity(log_probability, totals.tokens),
         perplexity_without_oov=perplexity(totals.known, totals.tokens - totals.oov),
-        bits_per_character=bits / characters if reason is None else None,
-        bits_per_byte=bits / size if reason is None else None,
+        bits_per_character=bits(log_probability, characters) if reason is None else None,
+        bits_per_byte=bits(log_probability, size) if reason is None else None,
         bits_reason=reason,
+        bits_per_character_without_oov=bits(totals.known, characters - totals.oov_characters) if lossless else None,
+        bits_per_byte_without_oov=bits(totals.known, size - totals.oov_bytes) if lossless else None,
+        bits_per_character_upper_bound=bits(spelled, characters) if lossless else None,
+        bits_per_byte_upper_bound=bits(spelled, size) if lossless else None,
+        oov_tokens=frequent,
         settings=settings,
     )
+
+
+def bits(log_probability: float, size: int) -> float | None:
+    """Return the bits of a text over its size in characters or bytes, None if it has none.
+
+    >>> bits(math.log(1 / 8), 2), bits(0.0, 2)
+    (1.5, 0.0)
+    """
+    return (0.0 - log_probability / math.log(2)) / size if size else None  # of a sure text 0, not -0
 
 
 def perplexity(log_probability: float, tokens: int) -> float | None:

@@ -18,7 +18,7 @@ from lmkit.errors import CorpusError
 from lmkit.evaluation import Totals, scorer
 from lmkit.kernels import text as kernels
 from lmkit.model import LanguageModel
-from lmkit.text import Corpus, Encoded, TextLayer, concatenate
+from lmkit.text import Corpus, Encoded, TextLayer, UnknownTokens, concatenate
 
 __all__ = ["Candidate", "Lines", "Scoring", "Stream", "score_together"]
 
@@ -121,14 +121,19 @@ class Stream:
     ----------
     sums : ndarray of float64, shape (UNITS, 2)
         Tokens of each unit, and those of them that are out of vocabulary.
+    spelling : ndarray of float64, shape (UNITS, 2)
+        What it costs to spell the latter, in nats: see `lmkit.text.unknown.spelling_costs`; and a column of zeros.
     tokens, oov : int
         Of all texts.
+    missing : UnknownTokens
+        Which tokens are out of vocabulary.
     """
 
     def __init__(self, layer: TextLayer, lines: Lines, alone: bool = False):
         self._alone = alone
         self.layer, self.sums, self.tokens, self.oov = layer, lines.table(), 0, 0
-        self._unknown = hashlib.sha256()
+        self.spelling = lines.table()
+        self._unknown, self.missing = hashlib.sha256(), UnknownTokens()
 
     def shared_by(self, layer: TextLayer) -> bool:
         """Whether another layer makes the same ids of every text."""
@@ -151,7 +156,7 @@ class Stream:
 
     def begin(self, title: str) -> None:
         """Begin a text."""
-        self._encoder = self.layer.encoder(title, alone=self._alone)
+        self._encoder = self.layer.encoder(title, alone=self._alone, missing=self.missing)
 
     def feed(
         self, block: np.ndarray, units: np.ndarray, starts: np.ndarray, lengths: np.ndarray
@@ -169,6 +174,7 @@ class Stream:
     def _counted(self, encoded, units):
         self.sums[:, 0] += np.bincount(units, minlength=UNITS)
         self.sums[:, 1] += np.bincount(units[encoded.oov], minlength=UNITS)
+        self.spelling[:, 0] += np.bincount(units[encoded.oov], self.layer.spelling_costs(encoded), UNITS)
         self._unknown.update((encoded.oov + self.tokens).tobytes())
         self.tokens += len(encoded.ids)
         self.oov += len(encoded.oov)
@@ -216,7 +222,7 @@ class Scoring:
         started = time.perf_counter()
         _, log_p = next(self._scores)
         self.seconds += time.perf_counter() - started
-        self.totals.add(encoded, log_p)
+        self.totals.add(encoded, log_p, self.model.text.spelling_costs(encoded))
         known = log_p.astype(np.float64)
         known[encoded.oov] = 0
         self.sums[:, 0] += np.bincount(units, known, UNITS)

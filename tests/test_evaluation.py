@@ -18,6 +18,11 @@ class Encoded:
     ids: np.ndarray
     oov: np.ndarray
 
+    @property
+    def spelled(self):
+        """Each OOV has two characters, which are three bytes."""
+        return np.tile([2, 3], (len(self.oov), 1))
+
 
 class IdText:
     """A text layer whose corpora are ids already, in blocks."""
@@ -26,7 +31,10 @@ class IdText:
         self.vocabulary = range(size)
         self.settings = types.SimpleNamespace(lossless=lossless, describe=lambda: {"tokenizer": "ids"})
 
-    def encode_corpus(self, corpus, alone=False):
+    def spelling_costs(self, encoded):
+        return encoded.spelled[:, 0] * math.log(16)
+
+    def encode_corpus(self, corpus, alone=False, missing=None):
         for block in corpus.blocks:
             ids = np.array(block, np.int32)
             yield Encoded(ids, np.flatnonzero(ids == UNK) if corpus.unk_is_oov else np.empty(0, np.int64))
@@ -61,6 +69,22 @@ def test_an_impossible_oov_counts_in_one_perplexity_only():
     assert e.perplexity_without_oov == pytest.approx((7 / 4 * 7 / 2) ** 0.5)
     assert e.bits_per_byte is None and "vocabulary: 1" in e.bits_reason
     assert e.as_dict()["perplexity"] is None and e.as_dict()["infinite"] is True
+
+
+def test_bits_of_what_is_known_and_an_upper_bound():
+    """With p(<unk>) = p(3) = p(</s>) = 1/4: 3 tokens have 6 bits, 4 of them for what is known, and 8 for two signs."""
+    model = NGramReference(IdText(5), np.array([3, UNK, 4, EOS], np.int32), 1, "mle")
+    e = evaluation.evaluate(model, [corpus([3, UNK, EOS])])
+    assert (e.bits_per_character, e.bits_per_byte) == (None, None)
+    assert e.bits_per_character_without_oov == pytest.approx(4 / (90 - 2))
+    assert e.bits_per_byte_without_oov == pytest.approx(4 / (100 - 3))
+    assert e.bits_per_character_upper_bound == pytest.approx((6 + 8) / 90)
+    assert e.bits_per_byte_upper_bound == pytest.approx((6 + 8) / 100)
+    known = evaluation.evaluate(model, [corpus([3, EOS])])
+    assert known.bits_per_byte == known.bits_per_byte_without_oov == known.bits_per_byte_upper_bound
+    lossy = NGramReference(IdText(5, lossless=False), np.array([3, UNK, 4, EOS], np.int32), 1, "mle")
+    e = evaluation.evaluate(lossy, [corpus([3, UNK, EOS])])
+    assert (e.bits_per_byte_without_oov, e.bits_per_byte_upper_bound) == (None, None)
 
 
 def test_a_literal_unk_is_no_oov():

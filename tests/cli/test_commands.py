@@ -151,6 +151,23 @@ class TestPerplexity:
         assert (row["oov"], row["perplexity"], row["infinite"]) == (1, None, True)
         assert row["perplexity_without_oov"] == pytest.approx(8**0.5)
 
+    def test_a_rare_character_is_named_and_paid_for(self, succeed):
+        """a and the line break are known, and each of the three others is one of 0x110000 - 2."""
+        options = ["--smoothing", "add-k", "--order", 1, "--tokenizer", "char", "--sentence", "line"]
+        succeed("train", *options, stdin=b"a\na\n")
+        text = "aé é\n"
+        row = succeed("perplexity", "--format", "json", stdin=text.encode()).row
+        assert (row["oov"], row["oov_tokens"]) == (3, {"é": 2, " ": 1})
+        assert (row["bits_per_character"], row["bits_per_byte"]) == (None, None)
+        assert r"vocabulary: 3 (é 2, \s 1)" in row["bits_reason"]
+        known = -sum(math.log2(r["probability"]) for r in succeed("next", "--format", "json").rows if r["id"] > 0)
+        total = -row["log_probability"] / math.log(2)
+        assert row["bits_per_character_without_oov"] == pytest.approx(known / 2)
+        assert row["bits_per_byte_without_oov"] == pytest.approx(known / 2)
+        assert row["bits_per_character_upper_bound"] == pytest.approx((total + 3 * math.log2(0x110000 - 2)) / 5)
+        assert row["bits_per_byte_upper_bound"] == pytest.approx((total + 3 * math.log2(0x110000 - 2)) / 7)
+        assert "oov_tokens.\\\\s\t1\n" in succeed("perplexity", "--format", "tsv", stdin=text.encode()).text
+
     def test_bits_are_over_the_raw_text(self, succeed, verse):
         text = "Arise, fair sun, and kill the moon!\n"
         row = succeed("perplexity", "-m", verse, "--format", "json", stdin=text.encode()).row
