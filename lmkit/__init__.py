@@ -5,8 +5,11 @@
 True
 """
 
+from __future__ import annotations
+
 import importlib
-from typing import TYPE_CHECKING, Any
+
+TYPE_CHECKING = False  # without `typing`: the command line is soon ready for signals
 
 __version__ = "0.1.0"
 
@@ -49,6 +52,8 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from lmkit.api import (
         Model,
         arpa,

@@ -1,5 +1,9 @@
 """What can go wrong, as exceptions. The library raises these; only `lmkit.cli` turns them into exit codes."""
 
+from __future__ import annotations
+
+from signal import SIGINT
+
 __all__ = ["CorpusError", "Interrupted", "LmkitError", "LmkitWarning", "ModelError", "OptionError"]
 
 
@@ -24,4 +28,16 @@ class LmkitWarning(UserWarning):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, after what was to be saved has been saved; its text says where."""
+    """Ctrl-C or a signal like it, after what was to be saved has been saved; its text says where.
+
+    Attributes
+    ----------
+    model : lmkit.Model or None
+        What a training has learnt so far, the best weights; None where it is nothing.
+    signal : int
+        The number of the signal, SIGINT for Ctrl-C.
+    """
+
+    def __init__(self, message: str = "Interrupted.", *, model: object = None, signal: int = SIGINT):
+        super().__init__(message)
+        self.model, self.signal = model, int(signal)

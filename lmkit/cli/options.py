@@ -46,6 +46,7 @@ __all__ = [
 
 Decorator = Callable[[Callable], Callable]
 
+MEMORY_OPTIONS = ("hidden", "layers", "batch", "bptt", "order", "orders", "memory", "vocab_size", "count")
 LARGEST = 2**63  # no option takes a whole number as large as this
 LONGEST_RANGE = 1000  # numbers of 1-3 and its like
 NO_THREAD = "can't start new thread"  # what Python says where the system gives it none
@@ -70,6 +71,11 @@ class Command(click.Command):
                 "the system allows no more threads, or no memory for them; give a smaller --threads, or raise the "
                 "limits (ulimit -u, ulimit -v)"
             ) from None
+        except MemoryError:
+            flags = self.flags(ctx)
+            smaller = [flags[name] for name in MEMORY_OPTIONS if name in flags]
+            names = " or ".join(filter(None, (", ".join(smaller[:-1]), *smaller[-1:])))
+            raise LmkitError(f"not enough memory for this{names and f'; a smaller {names} needs less'}") from None
 
     def make_parser(self, ctx: click.Context) -> click.parser._OptionParser:
         """Return Click's parser, made to refuse a second value where the last one would silently win."""
@@ -93,6 +99,10 @@ class Command(click.Command):
                 formatter.write(" " * formatter.current_indent + line.strip() + "\n")
         formatter.write_paragraph()
         super().format_usage(ctx, formatter)
+
+    def flags(self, ctx: click.Context) -> dict[str, str]:
+        """Return the options that matter to what is asked for, by the names of their parameters."""
+        return {parameter.name: parameter.opts[-1] for parameter in self.get_params(ctx)}
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the options under the headings of their sections."""
@@ -231,7 +241,12 @@ decoding_options = together(
 allow_unk_option = option("--allow-unk", is_flag=True, show_default=False, help="Let <unk> come.")
 
 output_option = option(
-    "-o", "--output", env=False, default="-", metavar="FILE", help="Write here; - is the standard output."
+    "-o",
+    "--output",
+    env=False,
+    default="-",
+    metavar="FILE",
+    help="Write here, a file whole or not at all; - is the standard output.",
 )
 
 top_option = functools.partial(

@@ -79,6 +79,8 @@ def command(
 
     text: the prompt and what follows it, as it is generated. tsv and json: a line for each token with token,
     id, log-probability (before temperature and filters), in json probability, and number of the sample.
+
+    After Ctrl-C, SIGTERM or SIGHUP the file of -o holds what was generated until then.
     """
     if show and form != "text":
         raise click.UsageError(f"--show colours text: it does not go with --format {form}, which has log-probabilities")
@@ -102,7 +104,7 @@ def command(
             log_probs=show or form != "text",
             **choices,
         )
-        with streams.open_output(output, drawn=show) as file:
+        with streams.open_output(output, drawn=show, keep_interrupted=True) as file:
             if show:
                 show_tokens(file, pieces, loaded.text, prompt, separator, color, output)
             elif form == "text":

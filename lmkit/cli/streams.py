@@ -97,15 +97,15 @@ def check_output(output: str, inputs: Iterable[str | None] = (), option: str = "
 
 
 @contextlib.contextmanager
-def open_output(path: str, *, drawn: bool = False) -> Iterator[BinaryIO]:
+def open_output(path: str, *, drawn: bool = False, keep_interrupted: bool = False) -> Iterator[BinaryIO]:
     """Open an output for bytes: a stream for `-`, a pipe or a device as it is, else a file that appears when it is
     whole. Errors name it.
 
     A terminal gets escapes for all that it would obey, unless what is written is drawn for it: with colours of its own,
-    and all else escaped already.
+    and all else escaped already. With `keep_interrupted` what was written until an interruption stays.
     """
     try:
-        with _opened(path) as file:
+        with _opened(path, keep_interrupted) as file:
             if drawn or not file.isatty():
                 yield file
                 return
@@ -160,7 +160,7 @@ class Screen:
         self.file.write(encode(shown(text)))
 
 
-def _opened(path: str) -> contextlib.AbstractContextManager[BinaryIO]:
+def _opened(path: str, keep_interrupted: bool) -> contextlib.AbstractContextManager[BinaryIO]:
     if path == "-":
         return _standard_stream(sys.stdout)
     for stream in (sys.stdout, sys.stderr):
@@ -170,7 +170,7 @@ def _opened(path: str) -> contextlib.AbstractContextManager[BinaryIO]:
         return open(os.dup(int(os.path.basename(path))), "wb")
     if os.path.exists(path) and not os.path.isfile(path):
         return open(path, "wb")
-    return replacing(path)
+    return replacing(path, keep_interrupted=keep_interrupted)
 
 
 @contextlib.contextmanager

@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
-import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -21,7 +19,6 @@ __all__ = [
     "close_stdout",
     "compile_notice",
     "flush",
-    "keep_interrupts",
     "notice",
     "say",
     "say_unknown",
@@ -84,24 +81,6 @@ def show_warnings() -> None:
             usual(message, category, filename, lineno, file, line)
 
     warnings.showwarning = show
-
-
-def keep_interrupts() -> None:
-    """Let Ctrl-C through where Python would lose it: in the callbacks with which LLVM hands over compiled code.
-
-    What llvmlite was making just then cannot be disposed of, and would say so beside the message of the interrupt.
-    """
-    usual = sys.unraisablehook
-
-    def again(unraisable):
-        if issubclass(unraisable.exc_type, KeyboardInterrupt):
-            timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
-            timer.daemon = True
-            timer.start()
-        elif "_as_parameter_" not in str(unraisable.exc_value):
-            usual(unraisable)
-
-    sys.unraisablehook = again
 
 
 @contextlib.contextmanager
@@ -191,9 +170,10 @@ def flush(code: int) -> int:
         close_stdout()
         return code or 141
     except OSError as error:
-        say(f"Error: standard output: {error.strerror}")
         close_stdout()
-        return 1
+        if not code:
+            say(f"Error: standard output: {error.strerror}")
+        return code or 1
     except ValueError:
         pass
     return code

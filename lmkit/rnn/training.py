@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 import os
 import shlex
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from lmkit.errors import Interrupted, OptionError
+from lmkit.interruption import Stop, interruptible
 from lmkit.kernels import products
 from lmkit.memory import in_bytes, memory_limit
 from lmkit.model import EOS
@@ -124,7 +123,7 @@ def train(
     Diverged
         The loss left all bounds; the checkpoint holds the best model until then.
     Interrupted
-        Ctrl-C, after the checkpoint is written.
+        By Ctrl-C or a signal like it, after the checkpoint is written; with the best model so far.
     """
     shape = resumed.model.shape if resumed else shape_of(arch, counts, options)
     if len(split.ids) < 2:
@@ -137,9 +136,9 @@ def train(
     if not resumed:
         rng = np.random.default_rng(options.seed)
         network.flat[:] = aside(initialise, shape, network.layout, counts, options.init, rng)
-    with interruptible() as interrupted:
+    with interruptible() as stop:
         trainer = Trainer(network, split.ids, split.held_out, options)
-        session = Session(trainer, text, split, {**record, "held_out": split.record}, output, progress, interrupted)
+        session = Session(trainer, text, split, {**record, "held_out": split.record}, output, progress, stop)
         try:
             if resumed:
                 resumed.restore(trainer)
@@ -165,30 +164,6 @@ def compile_kernels(shape: Shape, options: RNNOptions) -> None:
     trainer.held_out_loss()
 
 
-@contextlib.contextmanager
-def interruptible() -> Iterator[threading.Event]:
-    """Give an event that the first Ctrl-C sets, so that a step can end; the second one interrupts at once.
-
-    Only the main thread can listen to signals; in others the event is never set.
-    """
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-    usual = signal.getsignal(signal.SIGINT)
-
-    def listen(number, frame):
-        if event.is_set():
-            raise KeyboardInterrupt
-        event.set()
-
-    signal.signal(signal.SIGINT, listen)
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGINT, usual)
-
-
 class Session:
     """What is around a trainer: progress, checkpoints, Ctrl-C, the record."""
 
@@ -200,10 +175,10 @@ class Session:
         record: dict[str, Any],
         output: str | os.PathLike | None,
         progress: Report | None,
-        interrupted: threading.Event,
+        stop: Stop,
     ):
         self.trainer, self.text, self.split, self.record = trainer, text, split, record
-        self.output, self.progress, self.interrupted = output, progress, interrupted
+        self.output, self.progress, self.stop = output, progress, stop
         self.path = None if output is None else checkpoint_path(output)
         self.saved_at, self.saved_step = time.monotonic(), 0
         self.smooth: float | None = None
@@ -212,7 +187,7 @@ class Session:
         """Train to the end."""
         self.saved_step = self.trainer.progress.step
         self._stop_if_interrupted()
-        self.trainer.stopping = self.interrupted.is_set
+        self.trainer.stopping = self.stop.asked
         try:
             self.trainer.run(self._after_step)
         except Stopped:
@@ -260,17 +235,22 @@ class Session:
         self.saved_at, self.saved_step = time.monotonic(), self.trainer.progress.step
 
     def _stop_if_interrupted(self) -> None:
-        if not self.interrupted.is_set():
+        if not self.stop.asked():
             return
-        if self.path is None or not self.trainer.progress.step:
-            raise Interrupted("Interrupted.")
+        number, step = self.stop.signal, self.trainer.progress.step
+        what = "Interrupted" if number == signal.SIGINT else f"Interrupted by {signal.Signals(number).name}"
+        if not step:
+            raise Interrupted(f"{what}.", signal=number)
+        if self.path is None:
+            raise Interrupted(f"{what}.", model=self.model(), signal=number)
         self._save()
         output, path = (shlex.quote(os.fspath(name)) for name in (self.output, self.path))
         piped = any(corpus["name"] == "-" for corpus in self.record["corpora"])
         raise Interrupted(
-            f"Interrupted at step {self.trainer.progress.step}. Go on with: lmkit train --resume {output}"
-            f"{' (and the same text piped in)' if piped else ''}; or use the best model so far: -m {path}"
-        )
+            f"{what} at step {step}. Go on with: lmkit train --resume {output}"
+            f"{' (and the same text piped in)' if piped else ''}; or use the best model so far: -m {path}",
+            model=self.model(), signal=number,
+        )  # fmt: skip
 
     def _diverged(self, error: Diverged) -> Diverged:
         found, done = f"training has diverged: {error}; try a smaller --learning-rate or --clip", self.trainer.progress

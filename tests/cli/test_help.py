@@ -6,7 +6,7 @@ import click
 import pytest
 
 from lmkit import registry
-from lmkit.cli import COMMANDS, cli
+from lmkit.cli.running import COMMANDS, cli
 from lmkit.text import escape
 
 GROUP = click.Context(cli)

@@ -8,7 +8,7 @@ import warnings
 import numba
 import pytest
 
-from lmkit.cli import terminal
+from lmkit.cli import interrupts, terminal
 from lmkit.errors import LmkitWarning
 
 
@@ -42,7 +42,7 @@ def test_warnings_of_the_library_are_one_line_each_time(capsys):
 def test_an_interrupt_that_a_callback_swallows_comes_again(monkeypatch):
     """ctypes prints exceptions in callbacks and goes on; Ctrl-C must not get lost in LLVM's."""
     monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
-    terminal.keep_interrupts()
+    interrupts.keep_interrupts()
 
     @ctypes.CFUNCTYPE(None)
     def callback():
@@ -57,7 +57,7 @@ def test_what_an_interrupt_left_half_made_vanishes_without_a_word(monkeypatch):
     """As llvmlite's references do when Ctrl-C comes while they are made; all else is told of as ever."""
     told = []
     monkeypatch.setattr(sys, "unraisablehook", told.append)
-    terminal.keep_interrupts()
+    interrupts.keep_interrupts()
 
     class Half:
         def __init__(self, lacks):
