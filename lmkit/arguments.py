@@ -94,7 +94,7 @@ def warn_of_long_sentences(records: list[dict[str, Any]], settings: TextSettings
         counted = "1 sentence" if sentences == 1 else f"{sentences:,} sentences"
         warnings.warn(
             f"{lines:,} lines, {counted}: did you mean --sentence line? A sentence is a paragraph here, and blank "
-            "lines end it; --sentence paragraph says that this is right", LmkitWarning, stacklevel=3,
+            "lines end it; --sentence paragraph says that this is right", LmkitWarning, stacklevel=5,
         )  # fmt: skip
 
 

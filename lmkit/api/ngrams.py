@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -126,7 +125,6 @@ def from_arpa(
     """
     from lmkit.ngram.arpa import read_arpa
 
-    started = time.monotonic()
     if output is not None:
         storage.check_target(output, [path])
     (corpus,) = arguments.corpora(path, encoding, errors)
@@ -134,7 +132,7 @@ def from_arpa(
     read = aside(read_arpa, corpus, settings, arguments.reading(progress, [corpus]), threads)
     read.metadata["training"] = {
         "arpa": {"name": corpus.title, "sha256": corpus.sha256}, "held_out": None, "options": settings.describe(),
-        "lmkit_version": lmkit.__version__, "seconds": round(time.monotonic() - started, 3),
+        "lmkit_version": lmkit.__version__,
     }  # fmt: skip
     model = Model(read)
     if output is not None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import json
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -14,11 +16,16 @@ import lmkit
 from lmkit import arguments, registry, storage
 from lmkit.api.models import Model
 from lmkit.arguments import DEFAULT_VALID, Progress, Texts
-from lmkit.errors import OptionError
+from lmkit.errors import Interrupted, OptionError
+from lmkit.files import sole_writer
+from lmkit.interruption import interruptible
+from lmkit.replacement import check_replacement
 from lmkit.text import TextLayer, TextSettings
 from lmkit.threads import aside
 
 NO_MATTER = ("threads", "memory", "temp")  # options that do not shape the model
+REPRODUCIBLE = "SOURCE_DATE_EPOCH"  # in the environment: builds are to give the same bytes (reproducible-builds.org)
+MEASURED = ("training_seconds", "tokens_per_second")  # in records of trainings in steps
 
 
 def train(
@@ -39,6 +46,7 @@ def train(
     valid: float | str | os.PathLike | None = None,
     encoding: str = "utf-8",
     errors: str = "strict",
+    force: bool = False,
     progress: Progress | None = None,
     **options,
 ) -> Model:
@@ -46,8 +54,9 @@ def train(
 
     A recurrent model is trained in steps, and keeps a checkpoint beside `output` until it is done; see `resume`.
 
-    The model holds a record of its training. Same texts and options give the same file, but for the seconds
-    in that record.
+    The model holds a record of its training. Same texts and options give the same file, but for the times that
+    recurrent models have in that record: where the environment has a SOURCE_DATE_EPOCH, these are left out.
+    (A `time_limit` gives a training an end, and so a model, that depends on the machine's speed.)
 
     Parameters
     ----------
@@ -71,6 +80,8 @@ def train(
     valid : float or path
         What is held out: a share of the text, its end (0.05 by default), or a text of its own. Recurrent models are
         validated on it, Jelinek-Mercer smoothing finds its weights there.
+    force : bool
+        Let the training of a recurrent model replace a finished model of other texts or options.
     options
         Of the architecture: order, smoothing, k, ... as in `lmkit.ngram.options.NGramOptions`, or hidden, layers,
         epochs, ... as in `lmkit.rnn.options.RNNOptions`.
@@ -81,7 +92,7 @@ def train(
     Diverged
         The training of a recurrent model got nowhere.
     Interrupted
-        By Ctrl-C; a checkpoint was written.
+        By Ctrl-C; a checkpoint was written, if there is an output, and the best model so far is its `model`.
 
     Warns
     -----
@@ -104,17 +115,61 @@ def train(
             raise OptionError("--from-counts goes with --arch ngram, and without --vocab, --vocab-size and --min-count")
         if choices.memory is not None or choices.temp is not None:
             raise OptionError("--from-counts goes without --memory and --temp: the counts have to fit into memory")
-        return _train_from_counts(texts, settings, choices, escaped, valid, output, started, progress)
-    if output is not None and architecture.in_steps:
-        _checkpoints().check_free(output)
-    waiting = {} if architecture.in_steps else arguments.waiting_room(choices)
-    ids, text, counts, records = arguments.read_texts(
-        texts, settings, vocabulary=vocabulary, escaped=escaped, vocab_size=vocab_size, min_count=min_count,
-        encoding=encoding, errors=errors, progress=progress, **waiting,
-    )  # fmt: skip
-    if sentence is None:
+        return _train_from_counts(texts, settings, choices, escaped, valid, output, progress)
+    learning = {
+        "vocabulary": vocabulary, "vocab_size": vocab_size, "min_count": min_count, "encoding": encoding,
+        "errors": errors,
+    }  # fmt: skip
+    read = functools.partial(_read, texts, settings, sentence is None, escaped=escaped, progress=progress, **learning)
+    if not architecture.in_steps:
+        return _train_by_counting(read, settings, choices, learning, valid, output, progress)
+    with _training_in_steps(output):
+        if output is not None:
+            _checkpoints().check_free(output)
+        return _train_in_steps(read, arch, settings, choices, learning, valid, output, force, started, progress)
+
+
+def _read(texts, settings, ask, **options):
+    """Read texts to learn from; ask, if need be, whether their lines are meant to be sentences."""
+    learned = arguments.read_texts(texts, settings, **options)
+    if ask:
+        *_, records = learned
         arguments.warn_of_long_sentences(records, settings)
-    record = {
+    return learned
+
+
+def _train_by_counting(read, settings, choices, learning, valid, output, progress):
+    ids, text, counts, records = read(**arguments.waiting_room(choices))
+    record, held_out = _record("ngram", choices, settings, text, learning, records), None
+    if choices.holds_out:
+        split = _hold_out(ids, text, records, valid, learning, sentences=True)
+        ids, held_out, record["held_out"] = split.ids, split.held_out, split.record
+        if len(ids) < sum(corpus["tokens"] for corpus in records):
+            counts = counts - np.bincount(held_out, minlength=len(counts))
+    trained = aside(
+        registry.architecture("ngram").get("train"), ids, counts, text, choices,
+        progress=arguments.training(progress, len(ids)), held_out=held_out,
+    )  # fmt: skip
+    trained.metadata["training"] = record
+    del ids  # the file's pages can take this memory over: to touch new memory costs more than to write
+    return _finished(trained, output, progress)
+
+
+def _train_in_steps(read, arch, settings, choices, learning, valid, output, force, started, progress):
+    ids, text, counts, records = read()
+    record = _record(arch, choices, settings, text, learning, records)
+    split = _hold_out(ids, text, records, valid, learning)
+    if output is not None and not force:
+        check_replacement(output, {**record, "held_out": split.record})
+    trained = registry.architecture(arch).get("train")(
+        arch, split, counts, text, choices, record, output=output, progress=progress
+    )
+    return _finished_in_steps(trained, output, started, progress)
+
+
+def _record(arch, choices, settings, text, learning, records):
+    """Return what the model file will say of its training."""
+    return {
         "corpora": records,
         "held_out": None,
         "options": {
@@ -122,40 +177,19 @@ def train(
             **{name: value for name, value in dataclasses.asdict(choices).items() if name not in NO_MATTER},
             **choices.describe(),
             **settings.describe(),
-            "vocabulary": None if vocabulary is None else len(text.vocabulary),
-            "vocab_size": vocab_size,
-            "min_count": min_count,
-            "encoding": encoding,
-            "errors": errors,
+            **learning,
+            "vocabulary": None if learning["vocabulary"] is None else len(text.vocabulary),
         },
         "lmkit_version": lmkit.__version__,
     }
-    split = None
-    if choices.holds_out:
-        share = DEFAULT_VALID if valid is None else valid
-        split = arguments.hold_out(
-            ids, text, records, share, encoding=encoding, errors=errors, sentences=not architecture.in_steps
-        )
-    if architecture.in_steps:
-        trained = architecture.get("train")(
-            arch, split, counts, text, choices, record, output=output, progress=progress
-        )
-    else:
-        held_out = None
-        if split is not None:
-            ids, held_out, record["held_out"] = split.ids, split.held_out, split.record
-            if len(ids) < sum(corpus["tokens"] for corpus in records):
-                counts = counts - np.bincount(held_out, minlength=len(counts))
-        trained = aside(
-            architecture.get("train"), ids, counts, text, choices, progress=arguments.training(progress, len(ids)),
-            held_out=held_out,
-        )  # fmt: skip
-        trained.metadata["training"] = record
-    del ids  # the file's pages can take this memory over: to touch new memory costs more than to write
-    return _finished(trained, output, started, progress)
 
 
-def _train_from_counts(texts, settings, choices, escaped, valid, output, started, progress):
+def _hold_out(ids, text, records, valid, learning, sentences=False):
+    share, encoding, errors = DEFAULT_VALID if valid is None else valid, learning["encoding"], learning["errors"]
+    return arguments.hold_out(ids, text, records, share, encoding=encoding, errors=errors, sentences=sentences)
+
+
+def _train_from_counts(texts, settings, choices, escaped, valid, output, progress):
     from lmkit.ngram.count_files import read_counts
     from lmkit.ngram.model import train_from_counts
 
@@ -183,7 +217,7 @@ def _train_from_counts(texts, settings, choices, escaped, valid, output, started
         },
         "lmkit_version": lmkit.__version__,
     }
-    return _finished(trained, output, started, progress)
+    return _finished(trained, output, progress)
 
 
 def resume(
@@ -215,23 +249,38 @@ def resume(
         An option differs.
     CorpusError
         A text cannot be read, or is another one.
+    Interrupted
+        See `train`.
     """
     started = time.monotonic()
-    checkpoint = _checkpoints().load(output)
     storage.check_target(output)
-    record, text = checkpoint.record, checkpoint.model.text
-    arguments.check_names(expected, [*record["options"], "threads", "valid", "escaped"], record["options"]["arch"])
-    valid, vocabulary, escaped = (expected.pop(name, None) for name in ("valid", "vocabulary", "escaped"))
-    options = checkpoint.agreed_options(expected)
-    split = arguments.read_again(
-        text, record, texts, checkpoint.path, valid=valid, vocabulary=vocabulary, escaped=escaped, progress=progress
-    )
-    train_in_steps = registry.architecture(checkpoint.model.shape.arch).get("train")
-    trained = train_in_steps(
-        checkpoint.model.shape.arch, split, None, text, options, record, output=output, progress=progress,
-        resumed=checkpoint,
-    )  # fmt: skip
-    return _finished(trained, output, started, progress)
+    with _training_in_steps(output):
+        checkpoint = _checkpoints().load(output)
+        record, text = checkpoint.record, checkpoint.model.text
+        arguments.check_names(expected, [*record["options"], "threads", "valid", "escaped"], record["options"]["arch"])
+        valid, vocabulary, escaped = (expected.pop(name, None) for name in ("valid", "vocabulary", "escaped"))
+        options = checkpoint.agreed_options(expected)
+        split = arguments.read_again(
+            text, record, texts, checkpoint.path, valid=valid, vocabulary=vocabulary, escaped=escaped, progress=progress
+        )
+        arch = checkpoint.model.shape.arch
+        trained = registry.architecture(arch).get("train")(
+            arch, split, None, text, options, record, output=output, progress=progress, resumed=checkpoint
+        )
+        return _finished_in_steps(trained, output, started, progress)
+
+
+@contextlib.contextmanager
+def _training_in_steps(output) -> Iterator[None]:
+    """Keep others from writing the output meanwhile, and let an interruption carry a model of this API."""
+    with contextlib.nullcontext() if output is None else sole_writer(output):
+        try:
+            yield
+        except Interrupted as interrupt:
+            if interrupt.model is not None:
+                path = None if output is None else _checkpoints().checkpoint_path(output)
+                interrupt.model = Model(interrupt.model, path)
+            raise
 
 
 def _checkpoints():
@@ -240,16 +289,28 @@ def _checkpoints():
     return checkpoint
 
 
-def _finished(trained, output, started, progress):
-    """Complete the record, save the model if there is a place for it, and forget its checkpoints."""
+def _finished_in_steps(trained, output, started, progress):
+    """Complete the record of a training in steps with the time it took, unless the file is to be reproducible."""
     record = trained.metadata["training"]
-    record["seconds"] = round(time.monotonic() - started, 3)
-    trained.metadata["training"] = json.loads(json.dumps(record))  # as it will be read from the file
+    if REPRODUCIBLE in os.environ:
+        record = {name: value for name, value in record.items() if name not in MEASURED}
+        record["history"] = [{k: v for k, v in entry.items() if k != "seconds"} for entry in record["history"]]
+    else:
+        record["seconds"] = round(time.monotonic() - started, 3)
+    trained.metadata["training"] = record
+    with interruptible():  # too late to be interrupted
+        model = _finished(trained, output, progress)
+        if output is not None:
+            _checkpoints().forget(output)
+    return model
+
+
+def _finished(trained, output, progress):
+    """Save a model if there is a place for it."""
+    trained.metadata["training"] = json.loads(json.dumps(trained.metadata["training"]))  # as it is read from the file
     model = Model(trained)
     if output is not None:
         if progress is not None:
             progress("saving", 0, None, "B")
         model.save(output)
-        if registry.architecture(record["options"]["arch"]).in_steps:
-            _checkpoints().forget(output)
     return model

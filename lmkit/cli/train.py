@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import os
 import sys
+import time
 
 import click
 from click.core import ParameterSource
@@ -25,9 +26,28 @@ zcat corpus.txt.gz | lmkit train -
 """
 
 
-@click.command(cls=Command, examples=EXAMPLES)
+class Train(Command):
+    """The command, whose options belong to families of models."""
+
+    def flags(self, ctx: click.Context) -> dict[str, str]:
+        """Return the options of the family in question; none of a training that is resumed, which has its own."""
+        if ctx.params["resume"] is not None:
+            return {}
+        of_family = {name for kind in registry.ARCHITECTURES for name in option_names(kind)}
+        others = of_family - option_names(ctx.params["arch"])
+        return {name: flag for name, flag in super().flags(ctx).items() if name not in others}
+
+
+@click.command(cls=Train, examples=EXAMPLES)
 @click.argument("corpora", metavar="[CORPUS]...", nargs=-1)
 @option("-o", "--output", env=False, default="model.lmkit", metavar="FILE", help="Write the model here.")
+@option(
+    "--force",
+    is_flag=True,
+    show_default=False,
+    help="Let the training of a recurrent model replace a finished model of other texts or options; those of n-gram "
+    "models do so anyway, with a notice.",
+)
 @option("--arch", type=click.Choice(list(registry.ARCHITECTURES)), default="ngram", help="The kind of model.")
 @options.vocabulary_options
 @options.input_options
@@ -44,7 +64,7 @@ def command(context, corpora, output, arch, quiet, resume, **_):
     or not at all.
 
     Recurrent models learn step by step and keep a checkpoint, OUTPUT.checkpoint, which is a model, too. After
-    Ctrl-C or a crash --resume goes on from it.
+    Ctrl-C, SIGTERM, SIGHUP or a crash --resume goes on from it.
     """
     chosen = given(context, arch if resume is None else None)
     if resume is not None:
@@ -52,13 +72,18 @@ def command(context, corpora, output, arch, quiet, resume, **_):
         return
     if not corpora and terminal.is_terminal(sys.stdin):
         raise click.UsageError("nothing to read: name a text file, or pipe text in")
-    from lmkit import api, storage
+    started = time.monotonic()
+    from lmkit import api, replacement, storage
 
     storage.check_target(output, corpora or ["-"])
     texts = streams.check_texts(corpora)
+    before = replacement.record_at(output)
     with terminal.compile_notice(quiet), terminal.Bar(quiet) as bar:
         model = api.train(texts, arch, output=output, progress=bar, **chosen)
-    report(model, output, quiet)
+    different = None if before is None else replacement.difference(before, model.metadata["training"])
+    if different:
+        terminal.notice(f"{output} was the model of another training, and is replaced: {different}", quiet)
+    report(model, output, started, quiet)
 
 
 def train_on(context, resume, corpora, chosen, output, quiet) -> None:
@@ -68,7 +93,7 @@ def train_on(context, resume, corpora, chosen, output, quiet) -> None:
         raise click.UsageError(f"--resume {resume} writes {resume}; leave out -o {output}")
     if context.get_parameter_source("arch") is ParameterSource.COMMANDLINE:
         chosen["arch"] = context.params["arch"]
-    texts = streams.check_texts(corpora) if corpora else None
+    texts, started = streams.check_texts(corpora) if corpora else None, time.monotonic()
     from lmkit import api
 
     if texts is None and terminal.is_terminal(sys.stdin) and was_piped(api, resume):
@@ -77,7 +102,7 @@ def train_on(context, resume, corpora, chosen, output, quiet) -> None:
         )
     with terminal.compile_notice(quiet), terminal.Bar(quiet) as bar:
         model = api.resume(resume, texts, progress=bar, **chosen)
-    report(model, resume, quiet)
+    report(model, resume, started, quiet)
 
 
 def was_piped(api, resume: str) -> bool:
@@ -87,10 +112,10 @@ def was_piped(api, resume: str) -> bool:
     return False
 
 
-def report(model, output: str, quiet: bool) -> None:
+def report(model, output: str, started: float, quiet: bool) -> None:
     """Say what was made."""
     record = model.metadata["training"]
-    words = [f"{output}: {os.path.getsize(output) / 1e6:.1f} MB", f"{record['seconds']:.1f} s"]
+    words = [f"{output}: {os.path.getsize(output) / 1e6:.1f} MB", f"{time.monotonic() - started:.1f} s"]
     if record.get("best_loss") is not None:
         words.append(f"validation loss {record['best_loss']:.4f} nats a token, at step {record['best_step']}")
     terminal.notice(", ".join(words), quiet)
@@ -109,7 +134,7 @@ def given(context: click.Context, arch: str | None) -> dict:
         source, name = context.get_parameter_source(parameter.name), parameter.name
         if source is ParameterSource.DEFAULT or name in ("corpora", "output", "arch", "quiet", "resume"):
             continue
-        if arch is None and source is ParameterSource.ENVIRONMENT and name not in ("threads", "checkpoint_every"):
+        if arch is None and (source is ParameterSource.ENVIRONMENT or name == "force") and name not in FREE:
             continue
         if name == "valid" and arch == "ngram" and context.params["smoothing"] != "jelinek-mercer":
             if source is ParameterSource.ENVIRONMENT:
@@ -124,6 +149,7 @@ def given(context: click.Context, arch: str | None) -> dict:
     return chosen
 
 
+FREE = ("threads", "checkpoint_every")  # options that may change when a training is resumed
 API_NAMES = {"vocab": "vocabulary", "limit_vocab": "limit_vocabulary"}
 
 

@@ -26,12 +26,13 @@ MOST = 2.0**62  # a count, a time or a loss beyond it is none
 class Point:
     """One validation: how far the training was, and its losses in nats a token.
 
-    `train_loss` is the mean since the validation before; `valid_loss` is None where nothing is held out.
+    `train_loss` is the mean since the validation before; `valid_loss` is None where nothing is held out, `seconds`
+    where the file was to be reproducible.
     """
 
     step: int
     epoch: float
-    seconds: float
+    seconds: float | None
     tokens: int
     train_loss: float
     valid_loss: float | None
@@ -61,7 +62,7 @@ def chart_of(models: Sequence[Trained], corpora: Sequence[Corpus] | None, axis: 
     Parameters
     ----------
     axis : {'time', 'tokens', 'steps'}, optional
-        None: time and tokens.
+        None: time and tokens, without time where a model has no record of it.
 
     Raises
     ------
@@ -78,8 +79,14 @@ def chart_of(models: Sequence[Trained], corpora: Sequence[Corpus] | None, axis: 
         raise OptionError(f"--axis is {axis!r}; choose one of {', '.join(HORIZONTAL)}")
     if not models:
         raise OptionError("no model is named")
-    chart = Chart([], tuple(AXES[name] for name in ([axis] if axis else HORIZONTAL[:2])), COLUMNS, measure)
     found = [curves_of(model.metadata, model.name, number) for number, model in enumerate(models)]
+    timeless = [model.name for model, curves in zip(models, found, strict=True) if curves and not _has_times(curves)]
+    if axis == "time" and timeless:
+        raise OptionError(
+            f"{timeless[0]} has no record of time, as it was trained with SOURCE_DATE_EPOCH; choose --axis tokens"
+        )
+    axes = [axis] if axis else [name for name in HORIZONTAL[:2] if name != "time" or not timeless]
+    chart = Chart([], tuple(AXES[name] for name in axes), COLUMNS, measure)
     without = [model.name for model, curves in zip(models, found, strict=True) if not curves]
     if without and corpora is None:
         raise ModelError(
@@ -94,6 +101,10 @@ def chart_of(models: Sequence[Trained], corpora: Sequence[Corpus] | None, axis: 
         chart.curves.extend(curves or [_level(model, number, parts)])
     _compare_tokens(models)
     return chart
+
+
+def _has_times(curves: Sequence[Curve]) -> bool:
+    return AXES["time"].name in curves[0].columns
 
 
 def _level(model: Trained, number: int, parts: list[tuple[str, bytes]]) -> Curve:
@@ -165,7 +176,8 @@ def curves_of(metadata: dict[str, Any], name: str, number: int) -> list[Curve]:
         raise ModelError(f"{name}: the record of its training is damaged: {missing}; train it anew") from None
     if not points:
         return []
-    columns = {column: tuple(getattr(point, column) for point in points) for column in COLUMNS}
+    known = [column for column in COLUMNS if getattr(points[0], column) is not None]
+    columns = {column: tuple(getattr(point, column) for point in points) for column in known}
     curves = [Curve(name, number, TRAINING, tuple(point.train_loss for point in points), columns)]
     if points[0].valid_loss is not None:
         curves.append(Curve(name, number, VALIDATION, tuple(point.valid_loss for point in points), columns))
@@ -191,7 +203,8 @@ def _points(record: dict[str, Any], history: Any) -> list[Point]:
             steps, all_tokens = (_number(record, key, None, whole=True) for key in ("steps", "tokens_trained"))
             tokens = round(step / max(steps, step, 1) * all_tokens)
         valid = _number(entry, "valid_loss", i) if "valid_loss" in entry else None
-        epoch, seconds, train = (_number(entry, key, i) for key in ("epoch", "seconds", "train_loss"))
+        seconds = _number(entry, "seconds", i) if "seconds" in entry else None
+        epoch, train = (_number(entry, key, i) for key in ("epoch", "train_loss"))
         point = Point(step, epoch, seconds, tokens, train, valid)
         _check_follows(point, points[-1] if points else None, i)
         points.append(point)
@@ -216,5 +229,7 @@ def _check_follows(point: Point, before: Point | None, i: int) -> None:
         return
     if (point.valid_loss is None) != (before.valid_loss is None):
         raise ValueError(f"{_place(i)}some entries have a valid_loss and some have none")
-    if point.step <= before.step or point.seconds < before.seconds:
+    if (point.seconds is None) != (before.seconds is None):
+        raise ValueError(f"{_place(i)}some entries have seconds and some have none")
+    if point.step <= before.step or (point.seconds or 0) < (before.seconds or 0):
         raise ValueError(f"{_place(i)}step {point.step} does not follow step {before.step}")

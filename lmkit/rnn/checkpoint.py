@@ -18,6 +18,7 @@ import numpy as np
 
 from lmkit import storage
 from lmkit.errors import ModelError, OptionError
+from lmkit.files import remove_abandoned
 from lmkit.rnn.model import RNNModel
 from lmkit.rnn.options import RNNOptions
 from lmkit.rnn.trainer import Progress, Trainer
@@ -50,8 +51,10 @@ def check_free(output: str | os.PathLike) -> None:
 
 def forget(output: str | os.PathLike) -> None:
     """Remove the checkpoint of a training that has come to its end."""
+    path = checkpoint_path(output)
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(checkpoint_path(output))
+        os.unlink(path)
+    remove_abandoned(path)
 
 
 def save(path: str, trainer: Trainer, model: RNNModel) -> None:
@@ -84,7 +87,7 @@ def _arrays(trainer: Trainer) -> dict[str, np.ndarray]:
 
 
 class Checkpoint:
-    """An opened checkpoint.
+    """An opened checkpoint: mapped until it is restored, so that its place on the disk is free when it is replaced.
 
     Attributes
     ----------
@@ -98,7 +101,9 @@ class Checkpoint:
     """
 
     def __init__(self, path: str, file: storage.ModelFile):
-        self.path, self.file = path, file
+        self.path = path
+        self.mapped = {name: t for name, t in file.tensors.items() if name.startswith("training.")}
+        file.tensors = {name: t.copy() for name, t in file.tensors.items() if name not in self.mapped}
         self.model = RNNModel.from_file(file)
         damaged = f"{path}: the checkpoint's"
         self.record = file.metadata.get("training")
@@ -144,7 +149,7 @@ class Checkpoint:
         return options
 
     def restore(self, trainer: Trainer) -> None:
-        """Bring a new trainer of the same network, text and options to where the checkpoint was made.
+        """Bring a new trainer of the same network, text and options to where the checkpoint was made, and let go of it.
 
         Raises
         ------
@@ -157,17 +162,18 @@ class Checkpoint:
         if self.shards != len(trainer.shards) or not fits:
             raise ModelError(f"{self.path}: the checkpoint does not fit the text; train anew")
         for name, values in _arrays(trainer).items():
-            values[:] = layout.flat(self.file.tensors, self.path, f"training.{name}.")
+            values[:] = layout.flat(self.mapped, self.path, f"training.{name}.")
         if "v" in _arrays(trainer) and trainer.v.min() < 0:
             raise ModelError(f"{self.path}: the checkpoint's second moments are below zero; train anew")
         for i, shard in enumerate(trainer.shards):
-            state = self.file.tensors.get(f"training.state.{i}")
+            state = self.mapped.get(f"training.state.{i}")
             true = shard.state[..., : trainer.network.shape.hidden]
             if state is None or state.shape != true.shape or state.dtype != true.dtype or not np.isfinite(state).all():
                 raise ModelError(f"{self.path}: tensor training.state.{i} of the checkpoint is damaged; train anew")
             true[:] = state
         trainer.best[:] = self.model.flat
         trainer.progress = progress
+        self.mapped = {}
 
 
 def load(output: str | os.PathLike) -> Checkpoint:

@@ -9,7 +9,6 @@ import struct
 import subprocess
 import sys
 import termios
-import time
 
 import pytest
 from texts import COWS
@@ -97,13 +96,6 @@ def test_a_closed_output_is_an_error(tmp_path, cows):
     assert (done.returncode, done.stderr) == (1, b"Error: standard output: it is closed\n")
 
 
-def interrupted(process):
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert err == b"Interrupted.\n"
-
-
 def test_ctrl_c_while_reading(tmp_path):
     """One line, exit 130, no partial file."""
     process = subprocess.Popen(
@@ -120,19 +112,6 @@ def test_ctrl_c_while_reading(tmp_path):
     assert list(tmp_path.iterdir()) == []
     for stream in (process.stdin, process.stdout, process.stderr):
         stream.close()
-
-
-def test_ctrl_c_while_writing(tmp_path, verse):
-    process = subprocess.Popen(
-        [*LMKIT, "sample", "-m", str(verse), "--n", "1000000000", "-o", "out.txt"], cwd=tmp_path,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    for _ in range(300):
-        if any(p.stat().st_size for p in tmp_path.iterdir()):
-            break
-        time.sleep(0.1)
-    interrupted(process)
-    assert list(tmp_path.iterdir()) == []
 
 
 def small_files_only():
@@ -202,6 +181,15 @@ def test_a_terminal_sees_a_bar(tmp_path):
     code, out, seen = at_a_terminal(["train", "corpus.txt", "--smoothing", "mle"], tmp_path)
     assert (code, out) == (0, b"")
     assert "reading" in seen and "model.lmkit" in seen
+
+
+def test_a_terminal_hears_that_another_model_is_replaced(tmp_path):
+    (tmp_path / "one.txt").write_text(COWS)
+    (tmp_path / "two.txt").write_text(COWS[::-1])
+    told = "model.lmkit was the model of another training, and is replaced: it learnt from other texts: one.txt"
+    for text, heard in (("one.txt", False), ("one.txt", False), ("two.txt", True)):
+        code, _, seen = at_a_terminal(["train", text, "--smoothing", "mle"], tmp_path)
+        assert code == 0 and (told in seen) == heard and ("another training" in seen) == heard
 
 
 def test_training_on_nothing_at_a_terminal_is_a_usage_error(tmp_path):

@@ -170,7 +170,7 @@ class TestProcesses:
         moments, reached = random.Random(5), [0]
         with unchanged(output):
             for i in range(4):
-                begin = [*options, "-o", "killed"] if i == 0 else ["train", "--resume", "killed"]
+                begin = [*options, "-o", "killed", "--force"] if i == 0 else ["train", "--resume", "killed"]
                 process = start(tmp_path, *begin, "--checkpoint-every", "3steps", "--threads", 1 + i % 2)
                 wait_for_change(checkpoint, process)
                 time.sleep(moments.uniform(0, 0.1))
@@ -188,7 +188,7 @@ class TestProcesses:
         succeed("train", "--smoothing", "mle", "corpus.txt", "-o", "a b")
         output, checkpoint = tmp_path / "a b", tmp_path / "a b.checkpoint"
         with unchanged(output):
-            process = start(tmp_path, *options, "corpus.txt", "-o", "a b", "--checkpoint-every", "50steps")
+            process = start(tmp_path, *options, "corpus.txt", "-o", "a b", "--force", "--checkpoint-every", "50steps")
             wait_for_change(checkpoint, process)
             process.send_signal(signal.SIGINT)
             code, err = finish(process)
@@ -207,6 +207,21 @@ class TestProcesses:
                 run(*options, "corpus.txt", "-o", "a b"), 2, "a b.checkpoint is there", "--resume a b", "another -o"
             )
         assert sorted(p.name for p in tmp_path.iterdir()) == ["a b", "a b.checkpoint", "corpus.txt"]
+
+    def test_a_second_training_onto_one_output_is_refused(self, tmp_path, run, succeed):
+        """As long as the first one lives; what a kill leaves disturbs nobody."""
+        options = [*TRAIN, *SMALL, "--steps", 10**6, "--patience", 0, "--checkpoint-every", "20steps", "corpus.txt"]
+        process = start(tmp_path, *options, "-o", "m")
+        wait_for_change(tmp_path / "m.checkpoint", process)
+        for again in ([*options, "-o", "./m"], ["train", "--resume", "m"], [*options, "--force", "-o", "m"]):
+            refused(run(*again), 2, "m is being written by another training; wait for its end, or choose another -o")
+        process.kill()
+        finish(process)
+        assert ".m.lock" in [p.name for p in tmp_path.iterdir()]
+        refused(run(*options, "-o", "m"), 2, "m.checkpoint is there")
+        (tmp_path / "m.checkpoint").unlink()
+        succeed(*TRAIN, *SHORT, "corpus.txt", "-o", "m")
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["corpus.txt", "m"]
 
 
 @pytest.fixture
@@ -316,6 +331,42 @@ class TestResume:
         succeed(*options, "corpus.txt", "--resume", "model.lmkit")
 
 
+def test_a_finished_model_is_replaced_with_force_only(run, succeed, tmp_path):
+    succeed(*TRAIN, *SHORT, "corpus.txt")
+    succeed(*TRAIN, *SHORT, "corpus.txt", "--checkpoint-every", "5steps")  # the same training
+    with unchanged(tmp_path / "model.lmkit"):
+        refused(
+            run(*TRAIN, *SHORT, "--clip", 2, "corpus.txt"), 2,
+            "model.lmkit is the model of another training, and would be lost (--clip was 1.0, and is 2.0)", "--force",
+        )  # fmt: skip
+    succeed(*TRAIN, *SHORT, "--clip", 2, "--force", "corpus.txt")
+    assert succeed("info", "--format", "json").row["training"]["options"]["clip"] == 2
+
+
+class TestMemory:
+    """Messages name options that the command has, for what it is asked to do."""
+
+    @pytest.mark.parametrize(
+        ("arguments", "named"),
+        [
+            ([*TRAIN, "corpus.txt"], "; a smaller --hidden, --layers, --batch, --bptt or --vocab-size needs less"),
+            (["train", "corpus.txt"], "; a smaller --order, --memory or --vocab-size needs less"),
+            (["train", "--resume", "x"], ""),
+            (["count", "corpus.txt"], "; a smaller --orders or --vocab-size needs less"),
+            (["perplexity", "corpus.txt"], ""),
+        ],
+    )
+    def test_advice(self, run, monkeypatch, arguments, named):
+        from lmkit import api
+
+        def exhausted(*_, **__):
+            raise MemoryError
+
+        for name in ("train", "resume", "count", "load"):
+            monkeypatch.setattr(api, name, exhausted)
+        refused(run(*arguments), 1, f"Error: not enough memory for this{named}\n")
+
+
 class TestBadInput:
     def test_options_of_the_other_family(self, run):
         for arguments, named in (
@@ -335,7 +386,7 @@ class TestBadInput:
             monkeypatch.setenv(f"LMKIT_{name}", value)
         succeed("train", "corpus.txt")
         assert succeed("info", "--format", "json").row["config"]["order"] == 2
-        succeed("train", "--arch", "gru", "corpus.txt")
+        succeed("train", "--arch", "gru", "--force", "corpus.txt")
         row = succeed("info", "--format", "json").row
         assert (row["config"]["hidden"], row["config"]["tied"], row["training"]["steps"]) == (5, True, 12)
         assert row["training"]["held_out"]["share"] == 0.2
@@ -392,7 +443,7 @@ class TestBadInput:
         with unchanged(tmp_path / "model.lmkit"):
             for more in ([], ["--valid", 0], ["--validate-every", 1], ["--learning-rate", 1e300]):
                 words = but(but(SHORT, *wild), *more)
-                refused(run(*TRAIN, *words, "corpus.txt"), 1, "training has diverged", "--learning-rate")
+                refused(run(*TRAIN, *words, "--force", "corpus.txt"), 1, "training has diverged", "--learning-rate")
         assert sorted(p.name for p in tmp_path.iterdir()) == ["corpus.txt", "model.lmkit"]
 
     def test_the_best_model_before_it_diverged_is_kept(self, run, succeed, tmp_path):

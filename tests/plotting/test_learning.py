@@ -108,7 +108,9 @@ def test_damaged_records_are_refused(damage):
 def test_what_is_missing_is_named(missing):
     metadata = record_of(3, steps=None)
     del metadata["training"]["history"][1][missing]
-    with pytest.raises(ModelError, match=r"valid_loss and some have none|is missing|steps is 'None', no number"):
+    with pytest.raises(
+        ModelError, match=r"(valid_loss|seconds) and some have none|is missing|steps is 'None', no number"
+    ):
         curves_of(metadata, "m", 0)
 
 

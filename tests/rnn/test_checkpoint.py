@@ -24,7 +24,7 @@ from trainings import (
 )
 
 import lmkit
-from lmkit import storage
+from lmkit import files, storage
 from lmkit.errors import CorpusError, LmkitError, ModelError, OptionError
 from lmkit.rnn import checkpoint, trainer
 from lmkit.rnn.network import Shard
@@ -163,6 +163,47 @@ class TestStoppedWithin:
         assert contents(output) == whole
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/maps"), reason="tells what is mapped")
+def test_the_old_checkpoint_is_let_go(output, corpus, stopped):
+    """Else a full disk would have to hold three of them: the old one, the new one, and that which is being written."""
+    seen = []
+
+    def look(phase, *_):
+        if phase.startswith("epoch"):
+            with open("/proc/self/maps") as file:
+                seen.append(stopped.name in file.read())
+
+    lmkit.resume(output, progress=look, checkpoint_every="5steps")
+    assert len(seen) == 35 and not any(seen)
+
+
+def test_two_trainings_onto_one_output(output, corpus, stopped):
+    """The second is refused, begun anew or resumed; to another output it is free to go."""
+    told = []
+
+    def second(phase, *_):
+        if phase.startswith("epoch") and not told:
+            for again in (lambda: trained(output, corpus), lambda: lmkit.resume(output)):
+                with unchanged(stopped), pytest.raises(OptionError) as caught:
+                    again()
+                told.append(str(caught.value))
+            trained(output.with_name("other"), corpus)
+
+    lmkit.resume(output, progress=second)
+    assert told == [
+        f"{output} is being written by another training; wait for its end, or choose another -o"
+    ] * 2  # fmt: skip
+    assert sorted(p.name for p in output.parent.iterdir()) == ["corpus.txt", "model.lmkit", "other"]
+
+
+def test_a_save_that_was_killed_is_forgotten_with_the_checkpoint(output, corpus, stopped):
+    random = "0123456789abcdef"
+    left = output.with_name(f".{stopped.name}.{random}{files._seal(random, stopped.name)}")
+    left.write_bytes(b"half a checkpoint")
+    lmkit.resume(output, checkpoint_every="1d")
+    assert not left.exists() and output.exists()
+
+
 class TestWhatItIs:
     def test_a_whole_model_for_every_command(self, stopped):
         """With the best weights so far: those of the best validation."""
@@ -208,7 +249,7 @@ class TestWhatItIs:
         stopped.unlink()
         trained(output, ("other", b"another text\n" * 20))
         with unchanged(output):
-            interrupted(output, corpus)
+            interrupted(output, corpus, force=True)
         lmkit.resume(output)
         assert lmkit.info(output)["training"]["corpora"][0]["name"] == str(corpus) and not stopped.exists()
 

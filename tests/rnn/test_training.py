@@ -233,7 +233,7 @@ class TestDiverging:
         trained(tmp_path / "m", ("other", b"another text\n" * 20))
         before = (tmp_path / "m").read_bytes()
         with pytest.raises(Diverged, match=r"best model, of step \d+, is .*m\.checkpoint$") as caught:
-            trained(tmp_path / "m", **options)
+            trained(tmp_path / "m", **options, force=True)
         kept = lmkit.load(tmp_path / "m.checkpoint")
         record = kept.metadata["training"]
         assert f"of step {record['best_step']}," in str(caught.value) and record["best_loss"] < math.log(40)
@@ -250,9 +250,9 @@ class TestDiverging:
 class TestInterrupts:
     def test_the_first_is_noted_and_the_second_interrupts(self):
         usual = signal.getsignal(signal.SIGINT)
-        with training.interruptible() as event:
+        with training.interruptible() as stop:
             ctrl_c()
-            assert event.is_set()
+            assert stop.signal == signal.SIGINT
             with pytest.raises(KeyboardInterrupt):
                 ctrl_c()
         assert signal.getsignal(signal.SIGINT) is usual
@@ -265,6 +265,54 @@ class TestInterrupts:
         with pytest.raises(KeyboardInterrupt) as caught:
             trained(tmp_path / "m", progress=after_steps(7, twice))
         assert type(caught.value) is KeyboardInterrupt and list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("saved", [False, True])
+    def test_it_carries_the_model_so_far(self, tmp_path, saved):
+        output = tmp_path / "m" if saved else None
+        with pytest.raises(lmkit.Interrupted) as caught:
+            trained(output, progress=after_steps(25, ctrl_c))
+        model = caught.value.model
+        assert isinstance(model, lmkit.Model) and caught.value.signal == signal.SIGINT
+        assert model.metadata["training"]["steps"] == 25 and model.path == (f"{output}.checkpoint" if saved else None)
+        assert model.perplexity(PAIR).perplexity < 40
+        if saved:
+            assert lmkit.load(model.path).log_prob(TEXT) == model.log_prob(TEXT)
+        model.save(tmp_path / "kept")
+        assert lmkit.load(tmp_path / "kept").log_prob(TEXT) == model.log_prob(TEXT)
+
+    def test_where_nothing_is_learnt_there_is_none(self, tmp_path, monkeypatch):
+        usual = training.Session
+
+        def interrupted(*arguments):
+            ctrl_c()
+            return usual(*arguments)
+
+        monkeypatch.setattr(training, "Session", interrupted)
+        with pytest.raises(lmkit.Interrupted, match=r"^Interrupted\.$") as caught:
+            trained(tmp_path / "m")
+        assert caught.value.model is None and list(tmp_path.iterdir()) == []
+
+    def test_while_the_finished_model_is_saved_is_too_late(self, tmp_path, monkeypatch):
+        """What was learnt since the last checkpoint would be lost."""
+        usual = lmkit.Model.save
+
+        def save(model, *arguments, **options):
+            ctrl_c()
+            usual(model, *arguments, **options)
+
+        monkeypatch.setattr(lmkit.Model, "save", save)
+        trained(tmp_path / "m")
+        assert [p.name for p in tmp_path.iterdir()] == ["m"]
+
+    def test_ignored_signals_stay_ignored(self):
+        usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            with training.interruptible() as stop:
+                assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+                ctrl_c()
+            assert stop.signal is None
+        finally:
+            signal.signal(signal.SIGINT, usual)
 
     def test_one_at_the_last_step_is_too_late(self, tmp_path):
         trained(tmp_path / "m", progress=after_steps(60, ctrl_c))
