@@ -218,3 +218,30 @@ def test_a_vocabulary_that_cannot_be_read(run, tmp_path, option):
     refused(run("train", option, "words", stdin=COWS.encode()), 1, "words", "line 1", "--encoding")
     options = ["--encoding", "latin-1", "--smoothing", "mle"]
     assert run("train", option, "words", *options, stdin=b"caf\xe9 caf\xe9\n").code == 0
+
+
+def test_convert_says_what_it_cannot_do(run, succeed, cows, monkeypatch, tmp_path):
+    """Options for ARPA files do not go with a model, but may stand in the environment; what is missing is named."""
+    for option, value in (("--tokenizer", "char"), ("--encoding", "latin-1")):
+        refused(run("convert", cows, "-", option, value), 2, option, "is for ARPA files that are read", str(cows))
+    refused(run("convert", "missing.lmkit", "-"), 1, "missing.lmkit: no such file")
+    monkeypatch.setenv("LMKIT_TOKENIZER", "word")
+    text = succeed("convert", cows, "-").text
+    (tmp_path / "other.arpa").write_text(text.replace("corn", "bl\u00e9"), "latin-1")
+    refused(run("convert", "other.arpa", "other.lmkit"), 1, "other.arpa: line", "give the text's --encoding")
+    succeed("convert", "other.arpa", "other.lmkit", "--encoding", "latin-1")
+    assert "bl\u00e9" in succeed("next", "-m", "other.lmkit", "cows eat").text
+
+
+def test_numbers_at_the_edge_are_never_told_of_by_numpy(succeed, cows, tmp_path):
+    """`next` writes JSON without NaN or Infinity, and nothing stands on the standard error."""
+    text = succeed("convert", cows, "-").text
+    lines = [line.rsplit("\t", 1)[0] + "\t-1e300" if line.count("\t") == 2 else line for line in text.splitlines()]
+    lines = ["-1e300\t" + line.split("\t", 1)[1] if "\tcorn" in line else line for line in lines]
+    (tmp_path / "edge.arpa").write_text("\n".join(lines) + "\n")
+    succeed("convert", "edge.arpa", "edge.lmkit", "--tokenizer", "word")
+    for context in ("", "cows eat", "zebra"):
+        out = succeed("next", "-q", "-m", "edge.lmkit", context, "--format", "json", "--top", 0).text
+        assert not any(word in out for word in ("NaN", "Infinity"))
+        for line in out.splitlines():
+            assert 0 <= json.loads(line)["probability"] <= 1

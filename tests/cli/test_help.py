@@ -15,7 +15,7 @@ PROMISED = {
     "train": "--arch --order --smoothing --interpolate --back-off --k --discount --alpha --interpolate-unigrams "
     "--no-interpolate-unigrams --cutoffs --keep-counts -q -o --output --discount-fallback "
     "--tokenizer --sentence --lowercase --vocab --vocab-size --min-count "
-    "--limit-vocab --reserved --encoding --errors --threads",
+    "--limit-vocab --escaped --verbatim --reserved --encoding --errors --threads",
     "sample": "-m --model -n --n --sentences --count --separator --prompt --temperature --top-k --top-p "
     "--min-p --repetition-penalty --stop --keep-stop --allow-unk --show --color --seed --threads -q --format -o",
     "perplexity": "-m --model --reset --encoding --errors --format -o --threads -q",
@@ -24,7 +24,7 @@ PROMISED = {
     "explain": "-m --model --against --neurons --html --svg --color --encoding --errors -o --threads -q",
     "filter": "-m --model --max-perplexity --keep --encoding --errors -o --threads -q",
     "tokenize": "-m --model --tokenizer --sentence --ids --encoding --errors -o -q",
-    "convert": "--tokenizer --sentence --threads -q",
+    "convert": "--tokenizer --sentence --encoding --errors --threads -q",
     "mix": "-o --output --tune --weights --cache --dynamic --encoding --errors --threads -q",
     "quiz": "-m --model --rounds --passages --lines --length --copied --temperature --top-k --top-p --min-p "
     "--allow-unk --seed --key --encoding --errors --format -o --threads -q",

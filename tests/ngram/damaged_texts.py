@@ -144,8 +144,8 @@ def use(model, kind: str, folder: pathlib.Path, rng) -> None:
     assert not np.isnan(scores).any() and (scores < np.inf).all()
     m, t, form = folder / "m", folder / "t", rng.choice(["json", "tsv"])
     listed = [
-        ["next", "-m", m, "--top", 0, "--format", "json"],
-        ["next", "-m", m, "the cat", "--format", "json"],
+        ["next", "-q", "-m", m, "--top", 0, "--format", "json"],
+        ["next", "-q", "-m", m, "the cat", "--format", "json"],
         ["perplexity", "-m", m, t, "--reserved", "keep", "--format", form],
         ["score", "-m", m, t, "--reserved", "keep", "--by", "token", "--format", form],
         ["sample", "-m", m, "--n", 20, "--seed", 1, "--allow-unk", "--format", "json"],
