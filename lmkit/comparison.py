@@ -6,6 +6,7 @@ A perplexity is a mean over tokens: two of them compare only where the models pr
     the same: tokenizer, sentences, lower case, and what is out of vocabulary       perplexity
     the same, but an <unk> that comes stands for other words: vocabularies differ   perplexity without OOVs
     others, but each model's hold the whole text, and nothing is out of vocabulary  bits per character and byte
+    others, each model's hold the whole text, and something is out of vocabulary    upper bounds of these bits
     others                                                                          nothing: refused
 
 So two `word` models compare, or two of `whitespace`, if they share a vocabulary (`lmkit train --vocab`) or know the
@@ -30,7 +31,7 @@ import numpy as np
 from lmkit.bootstrap import Interval, block_length, percentile_interval, resampled_sums
 from lmkit.errors import OptionError
 from lmkit.evaluation import LOSSY, MAX_NAMED, Evaluation, summary, trained_on
-from lmkit.lockstep import Candidate, Lines, Scoring, score_together, settings_difference
+from lmkit.lockstep import Candidate, Lines, Scoring, read_together, score_together, settings_difference
 from lmkit.logarithms import in_base
 from lmkit.text import Corpus
 
@@ -77,7 +78,8 @@ class Difference:
     Attributes
     ----------
     model, baseline : str
-    measure : {'perplexity', 'perplexity_without_oov', 'bits_per_character', 'bits_per_byte'}
+    measure : {'perplexity', 'perplexity_without_oov', 'bits_per_character', 'bits_per_byte', \
+'bits_per_character_upper_bound', 'bits_per_byte_upper_bound'}
     difference : float
         Of perplexities, between their natural logarithms: nats a token. Else bits a character or byte.
     interval : Interval or None
@@ -168,6 +170,7 @@ def compare(
     confidence: float = 0.95,
     block: int | None = None,
     seed: int = 1,
+    common: bool = False,
 ) -> Comparison:
     """Score texts with several models, and compare all others with the first.
 
@@ -183,6 +186,8 @@ def compare(
         Lines that are drawn together, 1 for each by itself; by default the cube root of their number.
     seed : int
         Of what is drawn.
+    common : bool
+        Whether only lines count whose tokens are all known to all models.
 
     Raises
     ------
@@ -198,14 +203,19 @@ def compare(
     for other in candidates[1:]:
         _refuse_early(candidates[0], other)
     corpora = list(corpora)
-    scorings, lines = score_together(candidates, corpora, reset)
+    if not common:
+        _refuse_by_the_text(candidates, corpora, reset)
+    scorings, lines = score_together(candidates, corpora, reset, common=common)
     length = max(1, round((block_length(lines.count) if block is None else block) / lines.width))
     settings = {
         "text": {"names": lines.titles, "characters": lines.characters, "bytes": lines.bytes, "lines": lines.count},
         "reset": reset, "lines_per_unit": lines.width, "lines_per_block": length * lines.width,
-        "resamples": resamples, "confidence": confidence, "seed": seed,
+        "resamples": resamples, "confidence": confidence, "seed": seed, "common": common,
+        "lines_left_out": lines.left_out,
     }  # fmt: skip
     notes = Notes()
+    if lines.left_out:
+        notes.add("common", f"{lines.left_out} of {lines.count} lines, not known to all models, are left out")
     rows, measures = _rows(scorings, lines, reset, notes)
     for candidate in candidates:
         for corpus in trained_on(candidate.model, corpora):
@@ -229,8 +239,9 @@ def _rows(scorings: list[Scoring], lines: Lines, reset: str, notes: Notes) -> tu
     for scoring in scorings:
         lossless, described = scoring.model.text.settings.lossless, {**scoring.model.settings(), "reset": reset}
         frequent = scoring.stream.missing.most_frequent(MAX_NAMED)
-        evaluation = summary(scoring.totals, lines.characters, lines.bytes, lossless, described, frequent)
-        row = Row(scoring.name, evaluation, None, scoring.stream.tokens / scoring.seconds, scoring.size)
+        sizes = map(int, lines.sums.sum(axis=0))
+        evaluation = summary(scoring.totals, *sizes, lossless, described, frequent if scoring.totals.oov else {})
+        row = Row(scoring.name, evaluation, None, scoring.tokens / scoring.seconds, scoring.size)
         if described.get("smoothing") == "stupid-backoff":
             notes.add(row.model, "stupid-backoff gives scores, no probabilities: its numbers are too good")
         if evaluation.bits_reason is not None:
@@ -249,9 +260,7 @@ def _against(baseline: Row, first: Scoring, row: Row, scoring: Scoring) -> tuple
     evaluation, measures = row.evaluation, []
     differ = first.stream.difference(scoring.stream)
     if differ is not None:
-        for each in (baseline, row):
-            if each.evaluation.bits_reason is not None:
-                raise _refusal(baseline.model, row.model, differ, each.model, each.evaluation.bits_reason)
+        _refuse_lossy(first, scoring, differ)
         evaluation = dataclasses.replace(evaluation, perplexity=None, perplexity_without_oov=None)
     else:
         if not evaluation.oov or first.stream.same_vocabulary(scoring.stream):
@@ -263,6 +272,8 @@ def _against(baseline: Row, first: Scoring, row: Row, scoring: Scoring) -> tuple
             measures.append("perplexity_without_oov")
     if baseline.evaluation.bits_reason is None and evaluation.bits_reason is None:
         measures += ["bits_per_character", "bits_per_byte"]
+    elif all(each.model.text.settings.lossless for each in (first, scoring)):
+        measures += ["bits_per_character_upper_bound", "bits_per_byte_upper_bound"]
     return dataclasses.replace(row, evaluation=evaluation, perplexity_reason=differ), measures
 
 
@@ -284,13 +295,15 @@ class Sums:
             notes.add(scoring.name, f"no difference to {self.first.name} where one of the two is infinite")
 
     def _log_probabilities(self, scoring, measure):
+        if measure.endswith("upper_bound"):
+            return scoring.sums.sum(axis=1) - scoring.stream.spelling[:, 0]
         return scoring.sums[:, 0] if measure == "perplexity_without_oov" else scoring.sums.sum(axis=1)
 
     def _shared_among(self, measure):
         tokens, oov = self.first.stream.sums.T
         if measure.startswith("perplexity"):
             return tokens - oov if measure == "perplexity_without_oov" else tokens
-        return self.lines.sums[:, int(measure == "bits_per_byte")] * math.log(2)  # nats into bits
+        return self.lines.sums[:, int(measure.startswith("bits_per_byte"))] * math.log(2)  # nats into bits
 
     def table(self) -> np.ndarray:
         """Return two columns for each comparison, shape (units, 2k)."""
@@ -312,13 +325,35 @@ class Sums:
 def _refuse_early(a: Candidate, b: Candidate) -> None:
     """Refuse, before the work, models that do not compare on any text."""
     differ = settings_difference(a.model.text, b.model.text)
+    if differ is not None:
+        _refuse_lossy(a, b, differ)
+
+
+def _refuse_by_the_text(candidates: Sequence[Candidate], corpora: list[Corpus], reset: str) -> None:
+    """Refuse, before texts are scored, models to which other tokens of them are unknown, and whose tokens are lossy.
+
+    Texts that can be read but once, such as the standard input, are compared while they are scored.
+    """
+    doubtful = [c for c in candidates[1:] if not (c.model.text.settings.lossless or _share_layer(c, candidates[0]))]
+    again = [corpus.again() for corpus in corpora]
+    if doubtful and None not in again:
+        first, *others = read_together([candidates[0], *doubtful], again, reset)
+        for candidate, stream in zip(doubtful, others, strict=True):
+            differ = first.difference(stream)
+            if differ is not None:
+                _refuse_lossy(candidates[0], candidate, differ)
+
+
+def _share_layer(a: Candidate, b: Candidate) -> bool:
+    return a.model.text.settings == b.model.text.settings and a.model.text.vocabulary == b.model.text.vocabulary
+
+
+def _refuse_lossy(a: Candidate | Scoring, b: Candidate | Scoring, differ: str) -> None:
+    """Refuse models whose tokens differ, where bits do not compare them, either."""
     for each in (a, b):
-        if differ is not None and not each.model.text.settings.lossless:
-            raise _refusal(a.name, b.name, differ, each.name, LOSSY)
-
-
-def _refusal(a: str, b: str, differ: str, without_bits: str, reason: str) -> OptionError:
-    return OptionError(
-        f"{a} and {b} do not compare: {differ}, so their perplexities are over different tokens, and {without_bits} "
-        f"has no bits per character ({reason}); give models of one --tokenizer, --sentence, --lowercase and --vocab"
-    )
+        if not each.model.text.settings.lossless:
+            raise OptionError(
+                f"{a.name} and {b.name} do not compare: {differ}, so their perplexities are over different tokens, and "
+                f"{each.name} has no bits per character ({LOSSY}); give models of one --tokenizer, --sentence, "
+                "--lowercase and --vocab, or compare what all of them know with --common"
+            )

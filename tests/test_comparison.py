@@ -1,5 +1,6 @@
 """Comparisons by worked numbers, against the loop, and which of them are refused."""
 
+import io
 import itertools
 import json
 import math
@@ -217,6 +218,75 @@ class TestUnknownWords:
         assert lmkit.compare([a, b], ("text", b"cat dog\n")).differences[0].difference == 0
 
 
+class TestCharactersThatDiffer:
+    """One model knows é and not z, the other z and not é; each pays for what it does not know."""
+
+    LINES = ("text", ("abé\n" + "abz\n" + "ab\n" * 2).encode() * 20)
+
+    @pytest.fixture(scope="class")
+    def pair(self):
+        options = {"tokenizer": "char", "sentence": "line", "order": 1, "smoothing": "add-k"}
+        return [lmkit.train(("t", text.encode()), **options) for text in ("abé\n" * 3, "aabz\nz\n")]
+
+    def test_upper_bounds_compare(self, pair):
+        found = lmkit.compare(pair, self.LINES)
+        alone = [lmkit.perplexity(model, self.LINES) for model in pair]
+        for row, evaluation in zip(found.rows, alone, strict=True):
+            assert row.evaluation.oov == 20 and row.evaluation.bits_per_byte is None
+            assert row.evaluation.oov_tokens == evaluation.oov_tokens
+            for name in ("bits_per_byte_upper_bound", "bits_per_character_without_oov"):
+                assert getattr(row.evaluation, name) == pytest.approx(getattr(evaluation, name))
+        assert [d.measure for d in found.differences] == [
+            "bits_per_character_upper_bound", "bits_per_byte_upper_bound",
+        ]  # fmt: skip
+        for difference in found.differences:
+            one, other = (getattr(e, difference.measure) for e in alone)
+            assert difference.difference == pytest.approx(other - one)
+            assert difference.interval.low < difference.difference < difference.interval.high
+            assert difference.as_dict()["ratio"] is None
+
+    @pytest.mark.parametrize("block", [7, 10**6])
+    def test_common_lines_alone_count(self, pair, monkeypatch, block):
+        """The sums are those of what `score` says of these lines."""
+        monkeypatch.setattr(corpus_module, "BLOCK", block)
+        found = lmkit.compare(pair, self.LINES, common=True)
+        assert (found.settings["lines_left_out"], found.settings["text"]["lines"]) == (40, 80)
+        assert any("40 of 80 lines" in note for note in found.notes)
+        one, other = (lmkit.perplexity(model, ("common", b"ab\n" * 40)) for model in pair)
+        for row, expected in zip(found.rows, (one, other), strict=True):
+            for name in ("tokens", "sentences", "oov"):
+                assert getattr(row.evaluation, name) == getattr(expected, name)
+            assert row.evaluation.log_probability == pytest.approx(expected.log_probability)
+            assert row.evaluation.bits_per_byte == pytest.approx(expected.bits_per_byte)
+        differences = {d.measure: d.difference for d in found.differences}
+        assert set(differences) == {"perplexity", "bits_per_character", "bits_per_byte"}
+        assert differences["perplexity"] == pytest.approx(math.log(other.perplexity / one.perplexity))
+
+    def test_common_lines_of_tokens_that_do_not_hold_the_text(self):
+        a, b = (unigram(text, smoothing="add-k") for text in (b"cat dog hat\n", b"cat mat dog\n"))
+        text = ("text", b"cat dog\nhat\n\nmat\ncat cat")
+        with pytest.raises(OptionError, match="compare what all of them know with --common"):
+            lmkit.compare([a, b], text)
+        found = lmkit.compare([a, b], text, common=True)
+        assert [row.evaluation.tokens for row in found.rows] == [3 + 1 + 3] * 2
+        with pytest.raises(CorpusError, match="no line is known to all models"):
+            lmkit.compare([a, b], ("text", b"hat\nmat\n"), common=True)
+
+    def test_refusals_come_before_the_scoring(self, monkeypatch, tmp_path):
+        a, b = (unigram(text, smoothing="add-k") for text in (b"cat dog hat\n", b"cat mat dog\n"))
+        (tmp_path / "text").write_bytes(b"cat dog\n" * 9 + b"hat\n")
+        monkeypatch.setattr("lmkit.lockstep.Scoring.add", lambda *_: pytest.fail("scored"))
+        for text in (tmp_path / "text", ("text", b"mat\n")):
+            with pytest.raises(OptionError, match="not the same ones"):
+                lmkit.compare([a, a, b], text)
+
+    def test_a_text_that_can_be_read_once_is_refused_too(self):
+        a, b = (unigram(text, smoothing="add-k") for text in (b"cat dog hat\n", b"cat mat dog\n"))
+        with pytest.raises(OptionError, match="not the same ones"):
+            lmkit.compare([a, b], ("text", io.BytesIO(b"cat hat\n")))
+        assert lmkit.compare([a, b], ("text", io.BytesIO(b"cat dog\n"))).rows[0].evaluation.tokens == 3
+
+
 def test_what_cannot_be_has_no_difference():
     """Neither in perplexity nor in bits."""
     a, b = (unigram(text, tokenizer="byte", sentence="line") for text in (b"ab\n", b"aa\n"))
@@ -263,7 +333,7 @@ def test_settings_say_what_made_the_numbers(pair):
             "lines": 140,
         },
         "reset": "sentence", "lines_per_unit": 1, "lines_per_block": 3, "resamples": 7, "confidence": 0.5, "seed": 9,
-        "lmkit_version": lmkit.__version__,
+        "common": False, "lines_left_out": 0, "lmkit_version": lmkit.__version__,
     }  # fmt: skip
 
 

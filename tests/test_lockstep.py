@@ -41,9 +41,15 @@ def test_pieces_give_the_ids_of_the_whole(text, rules, blank):
         lines = Lines()
         stream, corpus = Stream(layer, lines), a_corpus(text)
         stream.begin("x")
-        parts = [stream.feed(block, *lines.place(block, size)) for block, size in corpus.padded_blocks()]
-        parts.append(stream.finish(lines.units - 1))
-        ids, units = np.concatenate([part.ids for part, _ in parts]), np.concatenate([units for _, units in parts])
+        parts = []
+        for block, size in corpus.padded_blocks():
+            pieces = lines.place(block, size)
+            lines.add(pieces)
+            encoded, piece = stream.feed(pieces)
+            parts.append((encoded.ids, pieces.units[piece]))
+        last = stream.finish().ids
+        parts.append((last, np.full(len(last), lines.units - 1)))
+        ids, units = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         whole = np.concatenate([encoded.ids for encoded in layer.encode_corpus(a_corpus(text))])
         np.testing.assert_array_equal(ids, whole)
         assert (np.diff(units) >= 0).all()
@@ -102,9 +108,13 @@ def test_units_are_lines_until_there_are_many(monkeypatch):
     monkeypatch.setattr(lockstep, "UNITS", 4)
     lines = Lines()
     data = np.frombuffer(b"a\nbb\nccc\ndddd\n" + b"\0" * 64, np.uint8)
-    units, starts, lengths = lines.place(data, 14)
+    pieces = lines.place(data, 14)
+    lines.add(pieces)
+    units, starts, lengths = pieces.units, pieces.starts, pieces.lengths
     assert (units.tolist(), starts.tolist(), lengths.tolist()) == ([0, 1, 2, 3], [0, 2, 5, 9], [2, 3, 4, 5])
-    units, starts, lengths = lines.place(data, 5)
+    pieces = lines.place(data, 5)
+    lines.add(pieces)
+    units, starts, lengths = pieces.units, pieces.starts, pieces.lengths
     assert (lines.width, units.tolist(), lengths.tolist()) == (2, [2], [5])
     assert lines.sums[:, 1].tolist() == [5, 9, 5, 0]
 

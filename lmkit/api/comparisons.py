@@ -26,6 +26,7 @@ def compare(
     confidence: float = 0.95,
     block: int | None = None,
     seed: int = 1,
+    common: bool = False,
     reserved: str | None = None,
     encoding: str = "utf-8",
     errors: str = "strict",
@@ -69,6 +70,6 @@ def compare(
         candidates.append(Candidate(f"model {number}" if path is None else path, model.reading(reserved), size))
     compared = aside(
         compare_models, candidates, read, reset=reset, resamples=resamples, confidence=confidence, block=block,
-        seed=seed,
+        seed=seed, common=common,
     )  # fmt: skip
     return dataclasses.replace(compared, settings={**compared.settings, "lmkit_version": lmkit.__version__})

@@ -18,10 +18,12 @@ cat *.txt | lmkit compare --block 1 --resamples 10000 a.lmkit b.lmkit
 MEASURES = {  # how a difference is measured
     "perplexity": "{unit} a token", "perplexity_without_oov": "{unit} a token without OOVs",
     "bits_per_character": "bits a character", "bits_per_byte": "bits a byte",
+    "bits_per_character_upper_bound": "bits a character, upper bound",
+    "bits_per_byte_upper_bound": "bits a byte, upper bound",
 }  # fmt: skip
 NUMBERS = (
     "tokens", "oov", "perplexity", "perplexity_without_oov", "bits_per_character", "bits_per_byte", "tokens_per_second",
-    "bytes",
+    "bytes", "bits_per_character_upper_bound", "bits_per_byte_upper_bound",
 )  # fmt: skip
 
 
@@ -35,6 +37,12 @@ NUMBERS = (
     "--block", type=click.IntRange(min=1), metavar="LINES", show_default="cube root of their number",
     help="Lines that are drawn together, as neighbours are alike; 1 is right for lines that are not.",
 )  # fmt: skip
+@option(
+    "--common",
+    is_flag=True,
+    show_default=False,
+    help="Count only lines whose tokens all models know. They read the others, too, as context.",
+)
 @options.seed_option("1")
 @options.log_base_option
 @options.model_input_options
@@ -46,8 +54,9 @@ def command(models, texts, seed, log_base, form, output, quiet, **choices):
     """Compare models on a text: perplexity, bits, speed, size, and how sure each difference to the first one is.
 
     Perplexities compare over the same tokens only: same tokenizer, sentences and unknown words. Models whose tokens
-    differ compare by bits per character and byte, if their tokens hold the whole text and nothing is unknown. Those
-    that do not compare at all are refused.
+    differ compare by bits per character and byte, if their tokens hold the whole text; where something is unknown to
+    one of them, by upper bounds of these, which pay for its spelling (see lmkit perplexity -h). Those that do not
+    compare at all are refused; --common may help.
 
     Below zero a difference says that the model is less surprised than the first: by so many nats a token (logarithms of
     the perplexities, natural unless --log-base says otherwise) or bits. Intervals come from a paired bootstrap of
@@ -55,8 +64,9 @@ def command(models, texts, seed, log_base, form, output, quiet, **choices):
     scoring alone.
 
     tsv: rows that begin with model (name, tokens, tokens out of vocabulary, perplexity, without those, bits per
-    character, bits per byte, tokens a second, bytes of the file), difference (model, baseline, measure, difference,
-    low, high, ratio of perplexities, low, high, agreeing), note or setting; - where there is nothing.
+    character, bits per byte, tokens a second, bytes of the file, upper bounds of both bits), difference (model,
+    baseline, measure, difference, low, high, ratio of perplexities, low, high, agreeing), note or setting; -
+    where there is nothing.
     """
     streams.check_output(output, [*(texts or "-"), *models])
     names = streams.check_texts(texts)
@@ -90,12 +100,16 @@ def write_text(file, values: dict[str, Any]) -> None:
 
     models, differences, notes = (values.pop(name) for name in ("models", "differences", "notes"))
     some_oov = any(row["oov"] for row in models)
-    heads = ("model", "perplexity", *["without OOVs"] * some_oov, "bits/character", "bits/byte", "tokens/s", "size")
+    bounds = any(row["bits_per_byte"] is None and row["bits_per_byte_upper_bound"] is not None for row in models)
+    upper = "_upper_bound" * bounds
+    bits = [f"{'upper bound: ' * bounds}bits/{unit}" for unit in ("character", "byte")]
+    heads = ("model", "perplexity", *["without OOVs"] * some_oov, *bits, "tokens/s", "size")
     write_columns(file, heads, (
         (
             row["model"], spelled(row["perplexity"], ".2f"),
             *[spelled(row["perplexity_without_oov"], ".2f")] * some_oov,
-            spelled(row["bits_per_character"], ".4f"), spelled(row["bits_per_byte"], ".4f"),
+            spelled(row[f"bits_per_character{upper}"], ".4f"),
+            spelled(row[f"bits_per_byte{upper}"], ".4f"),
             roughly(row["tokens_per_second"]), "-" if row["bytes"] is None else in_bytes(row["bytes"]),
         )
         for row in models

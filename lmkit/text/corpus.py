@@ -122,6 +122,12 @@ class Corpus:
     def sha256(self) -> str:
         return self._hash.hexdigest()
 
+    def again(self) -> Corpus | None:
+        """Return this text, not read yet; None for one that can be read only once, such as the standard input."""
+        in_memory = isinstance(self.data, (bytes, bytearray, memoryview))
+        on_disk = self.data is None and self.name != "-" and os.path.isfile(self.name)
+        return Corpus(self.name, self.encoding, self.errors, self.data) if in_memory or on_disk else None
+
     def blocks(self, progress: Callable[[int], object] | None = None) -> Iterator[np.ndarray]:
         """Yield the text as uint8 arrays of UTF-8, about 4 MB each; all but the last end after a newline.
 

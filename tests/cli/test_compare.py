@@ -93,6 +93,19 @@ def test_unknown_words_have_a_column_and_infinity_a_name(succeed):
     assert first[0] == "1.lmkit" and "inf" in [field.strip() for field in first] and second[0] == "2.lmkit"
 
 
+def test_rare_characters_are_paid_for_or_left_out(succeed, models):
+    text = (COWS + "which cows éat\n").encode()
+    shown = succeed("compare", *models[::2], stdin=text).text
+    assert "upper bound: bits/character" in shown and "c.lmkit: bits a byte, upper bound" in shown
+    row = succeed("compare", *models[::2], "--common", "--format", "json", stdin=text).row
+    assert row["lines_left_out"] == 1 and row["models"][0]["oov"] == 0 and row["models"][0]["bits_per_byte"] > 0
+    (line, _) = (
+        line.split("\t")
+        for line in succeed("compare", *models[::2], "--format", "tsv", stdin=text).text.splitlines()[:2]
+    )
+    assert len(line) == 11 and line[5] == line[6] == "-" and float(line[9]) > float(line[10]) * 0.9
+
+
 def test_the_pipe_is_read_once_for_all(succeed, models, tmp_path):
     text = (tmp_path / "test.txt").read_bytes()
     piped = succeed("compare", *models, "--format", "json", stdin=text).row
