@@ -47,7 +47,7 @@ def test_of_ngrams(page, cows):
     assert rows["vocabulary"].startswith(r"11 tokens, most frequent \n cows eat corn grass ")
     assert rows["tokens"] == "tokenizer word, a sentence is a paragraph"
     assert rows["text"].startswith(str(cows.parent)) and f", {len(COWS)} B, " in rows["text"]
-    assert ", 45 tokens, 1 sentence, sha256 " in rows["text"] and rows["trained"].startswith("in ")
+    assert ", 45 tokens, 1 sentence, sha256 " in rows["text"] and rows["trained"].startswith("by lmkit ")
     assert rows["options"] == "--order 3 --smoothing mle"
 
 
