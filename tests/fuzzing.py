@@ -155,7 +155,7 @@ def commands(folder, words, rng):
         ["explain", "-m", o, t, "--against", m, "--html", page],
         ["explain", "-m", m, t, "--html", page],
         ["explain", "-m", m, t, "--svg", page],
-        ["next", "-m", m, words, "--top", 0, "--format", form],
+        ["next", "-q", "-m", m, words, "--top", 0, "--format", form],
         ["nearest", "-m", m, *words.split(), "--format", form],
         ["tokenize", "-m", m, t, "--ids"],
         ["convert", m, folder / "m.arpa"],
