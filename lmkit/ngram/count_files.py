@@ -188,6 +188,12 @@ def levels_of(
     met = np.zeros(size, bool)
     for grams, _ in counts.tables[1:]:
         met[grams] = True
+        inside = (grams[:, 1:] == BOS).any(axis=1)
+        if inside.any():
+            wrong = _shown(counts.vocabulary, grams[np.argmax(inside)])
+            raise CorpusError(
+                f"{name}: {wrong!r} was counted, but <s> stands only before sentences; count each sentence by itself"
+            )
     uncounted = np.flatnonzero(met[len(RESERVED) :] & (unigrams[len(RESERVED) :] == 0))
     if len(uncounted):
         missing = _shown(counts.vocabulary, uncounted[:1] + len(RESERVED))

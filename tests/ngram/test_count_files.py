@@ -225,6 +225,7 @@ WRONG = {
     "a b\t4294967295\na\t1\na b\t1\n": "the counts of 'a b' add up to 4294967296; a model holds up to 4294967295",
     "\t3\n": "line 1: .* is no n-gram of 1 to 32 words",
     "a\t3\n": "</s> was never counted",
+    "a\t3\n</s>\t2\n</s> <s>\t2\n": "'</s> <s>' was counted, but <s> stands only before sentences",
     "a\t3\n</s>\t2\na b\t1\n": "longer n-grams hold 'b', which was not counted",
     "a\t3\nb\t1\n</s>\t2\na b\t1\na a b\t1\n<s> a b\t1\n<s> a\t1\n": "longer n-grams begin with 'a a', which was not",
     "a\t3\nb\t1\n</s>\t2\n<s> a\t1\n<s> </s>\t1\nb b\t1\n<s> a b\t1\n": "longer n-grams end with 'a b', which was not",
