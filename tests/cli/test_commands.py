@@ -36,14 +36,13 @@ class TestTrain:
         (corpus,) = record["corpora"]
         assert (corpus["bytes"], len(corpus["sha256"]), record["held_out"]) == (len(COWS), 64, None)
         assert record["options"]["k"] == 0.5 and record["options"]["lowercase"] is True
-        assert record["seconds"] >= 0 and record["lmkit_version"]
+        assert "seconds" not in record and record["lmkit_version"]
 
-    def test_same_texts_and_options_give_the_same_tables(self, succeed, tmp_path):
+    def test_same_texts_and_options_give_the_same_file(self, succeed, tmp_path):
         for name in ("one", "two"):
             succeed("train", "-o", name, "--smoothing", "mle", stdin=COWS.encode())
         one, two = ((tmp_path / name).read_bytes() for name in ("one", "two"))
-        start = 8 + int.from_bytes(one[:8], "little")
-        assert one[start:] == two[8 + int.from_bytes(two[:8], "little") :]
+        assert one == two
 
     def test_vocabulary_from_a_file_and_from_a_model(self, succeed, tmp_path, cows):
         (tmp_path / "words").write_text("cows\neat\ncorn\n\\n\n")
