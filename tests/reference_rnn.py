@@ -2,7 +2,8 @@
 
 Shapes are those of `lmkit.kernels.recurrent`, but gates have an axis of their own: z is (T, B, G, H), W_h (H, G, H).
 Each twin returns what the forward kernel computes, and what the backward kernel makes of `dh`, the gradients that come
-from above. Gradients through time stop at the first step.
+from above. Gradients through time stop at the first step, and where a stream begins anew: where `starts` (T, B) is
+true, the state before a step is zero.
 """
 
 import numpy as np
@@ -16,24 +17,29 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
-def elman(z, h0, w, dh):
+def before(state, starts):
+    """The state (B, H) that a step sees, zero for the streams that begin anew."""
+    return np.where(starts[:, None], 0, state)
+
+
+def elman(z, h0, w, dh, starts):
     """Elman (1990): h_t = tanh(z_t + W_h h_(t-1)). Return h (T + 1, B, H) and dz."""
     h, dz, later = [h0], np.zeros_like(z), np.zeros_like(h0)
     for t in range(len(z)):
-        h.append(np.tanh(z[t, :, 0] + h[t] @ w[:, 0]))
+        h.append(np.tanh(z[t, :, 0] + before(h[t], starts[t]) @ w[:, 0]))
     for t in reversed(range(len(z))):
         dz[t, :, 0] = (dh[t] + later) * (1 - h[t + 1] ** 2)
-        later = dz[t, :, 0] @ w[:, 0].T
+        later = before(dz[t, :, 0] @ w[:, 0].T, starts[t])
     return np.array(h), dz
 
 
-def lstm(z, h0, c0, w, dh):
+def lstm(z, h0, c0, w, dh, starts):
     """Hochreiter and Schmidhuber (1997), with forget gates; order i, f, g, o. Return h, c (T + 1, B, H) and dz."""
     h, c, gates = [h0], [c0], []
     for t in range(len(z)):
-        i, f, g, o = np.moveaxis(z[t] + np.einsum("bh,hgk->bgk", h[t], w), 1, 0)
+        i, f, g, o = np.moveaxis(z[t] + np.einsum("bh,hgk->bgk", before(h[t], starts[t]), w), 1, 0)
         i, f, g, o = sigmoid(i), sigmoid(f), np.tanh(g), sigmoid(o)
-        c.append(f * c[t] + i * g)
+        c.append(f * before(c[t], starts[t]) + i * g)
         h.append(o * np.tanh(c[t + 1]))
         gates.append((i, f, g, o))
     dz, dh_later, dc_later = np.zeros_like(z), np.zeros_like(h0), np.zeros_like(c0)
@@ -41,34 +47,36 @@ def lstm(z, h0, c0, w, dh):
         i, f, g, o = gates[t]
         dh_t = dh[t] + dh_later
         dc = dc_later + dh_t * o * (1 - np.tanh(c[t + 1]) ** 2)
-        di, df, dg, do = dc * g, dc * c[t], dc * i, dh_t * np.tanh(c[t + 1])
+        di, df, dg, do = dc * g, dc * before(c[t], starts[t]), dc * i, dh_t * np.tanh(c[t + 1])
         dz[t] = np.stack([di * i * (1 - i), df * f * (1 - f), dg * (1 - g**2), do * o * (1 - o)], 1)
-        dh_later, dc_later = np.einsum("bgk,hgk->bh", dz[t], w), dc * f
+        dh_later = before(np.einsum("bgk,hgk->bh", dz[t], w), starts[t])
+        dc_later = before(dc * f, starts[t])
     return np.array(h), np.array(c), dz
 
 
-def gru(z, b_hn, h0, w, dh):
+def gru(z, b_hn, h0, w, dh, starts):
     """Cho et al. (2014), the reset gate after the product; order r, u, n. Return h (T + 1, B, H), dz and da.
 
     a = W_hn h_(t-1) + b_hn is what the reset gate multiplies.
     """
     h, gates = [h0], []
     for t in range(len(z)):
-        r = sigmoid(z[t, :, 0] + h[t] @ w[:, 0])
-        u = sigmoid(z[t, :, 1] + h[t] @ w[:, 1])
-        a = h[t] @ w[:, 2] + b_hn
+        seen = before(h[t], starts[t])
+        r = sigmoid(z[t, :, 0] + seen @ w[:, 0])
+        u = sigmoid(z[t, :, 1] + seen @ w[:, 1])
+        a = seen @ w[:, 2] + b_hn
         n = np.tanh(z[t, :, 2] + r * a)
-        h.append((1 - u) * n + u * h[t])
+        h.append((1 - u) * n + u * seen)
         gates.append((r, u, a, n))
     dz, da, later = np.zeros_like(z), np.zeros_like(dh), np.zeros_like(h0)
     for t in reversed(range(len(z))):
         r, u, a, n = gates[t]
         dh_t = dh[t] + later
         dn = dh_t * (1 - u) * (1 - n**2)
-        du = dh_t * (h[t] - n) * u * (1 - u)
+        du = dh_t * (before(h[t], starts[t]) - n) * u * (1 - u)
         dr = dn * a * r * (1 - r)
         dz[t], da[t] = np.stack([dr, du, dn], 1), dn * r
-        later = dh_t * u + dr @ w[:, 0].T + du @ w[:, 1].T + da[t] @ w[:, 2].T
+        later = before(dh_t * u + dr @ w[:, 0].T + du @ w[:, 1].T + da[t] @ w[:, 2].T, starts[t])
     return np.array(h), dz, da
 
 
@@ -134,8 +142,9 @@ def factorised(h, tensors, cutoffs, vocabulary):
     return np.concatenate(log_p, 1)
 
 
-def network(shape, tensors, ids, state):
+def network(shape, tensors, ids, state, starts=None):
     """Read ids (T, B) from a state (L, parts, B, H). Return log p of what follows each (T, B, V), and the new state."""
+    starts = np.zeros(ids.shape, bool) if starts is None else starts
     tensors = {name: np.asarray(tensor, np.float64) for name, tensor in tensors.items()}
     x = np.eye(shape.vocabulary)[ids]
     if shape.embedding:
@@ -146,13 +155,13 @@ def network(shape, tensors, ids, state):
         z = (x @ part["input"] + part["bias"]).reshape(*ids.shape, -1, shape.hidden)
         w, nothing = part["recurrent"].reshape(shape.hidden, -1, shape.hidden), np.zeros((*ids.shape, shape.hidden))
         if shape.arch == "elman":
-            h, _ = elman(z, before[0], w, nothing)
+            h, _ = elman(z, before[0], w, nothing, starts)
             after.append([h[-1]])
         elif shape.arch == "gru":
-            h, _, _ = gru(z, part["recurrent_bias"], before[0], w, nothing)
+            h, _, _ = gru(z, part["recurrent_bias"], before[0], w, nothing, starts)
             after.append([h[-1]])
         else:
-            h, c, _ = lstm(z, before[0], before[1], w, nothing)
+            h, c, _ = lstm(z, before[0], before[1], w, nothing, starts)
             after.append([h[-1], c[-1]])
         x = h[1:]
     log_p = factorised(x.reshape(ids.size, -1), tensors, shape.cutoffs, shape.vocabulary)

@@ -36,19 +36,20 @@ def ngram(order, **options):
     return train(ids, np.bincount(ids, minlength=9), layer, NGramOptions(order=order, **options))
 
 
-def recurrent(arch, layers=1, tokens="abcdefghij", **shape):
-    """A network over a few tokens, far from uniform."""
+def recurrent(arch, layers=1, tokens="abcdefghij", reset=None, rests=False, **shape):
+    """A network over a few tokens, far from uniform; one that `rests` begins in a state of its own."""
     layer = TextLayer(TextSettings("whitespace"), Vocabulary.from_tokens(tokens))
-    return random_network(layer, Shape(arch, 3 + len(tokens), layers, 10, **shape))
+    return random_network(layer, Shape(arch, 3 + len(tokens), layers, 10, **shape), reset, rests)
 
 
-def random_network(text, shape):
+def random_network(text, shape, reset=None, rests=False):
     """A network with random weights."""
     layout, rng = shape.layout(Network.usual_width()), np.random.default_rng(3)
     flat = np.zeros(layout.size, np.float32)
     for part in layout.parts.values():
         part.true(flat)[:] = rng.normal(0, 0.7, part.true(flat).shape)
-    return RNNModel(text, shape, flat)
+    resting = rng.normal(0, 1, (shape.layers, shape.cell.state_parts, shape.hidden)).astype(np.float32)
+    return RNNModel(text, shape, flat, reset=reset, resting=resting if rests else None)
 
 
 def plain(arch, layers=1, **shape):
@@ -75,6 +76,10 @@ MODELS = {
     "rnn-gru": lambda: recurrent("gru", embedding=6),
     "rnn-lstm": lambda: recurrent("lstm", 2, embedding=7),
     "rnn-tied": lambda: recurrent("lstm", embedding=10, tied=True),
+    "rnn-resets-elman": lambda: recurrent("elman", reset="sentence"),
+    "rnn-resets-gru": lambda: recurrent("gru", 2, reset="sentence", cutoffs=(5, 9)),
+    "rnn-resets-lstm": lambda: recurrent("lstm", 2, reset="sentence", embedding=7),
+    "rnn-rests": lambda: recurrent("lstm", 2, reset="some", rests=True),
     "rnn-clusters": lambda: recurrent("gru", 2, cutoffs=(5, 9)),
     "rnn-plain": lambda: plain("lstm", 2, embedding=7, cutoffs=(5, 9)),
 }

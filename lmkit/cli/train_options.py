@@ -9,7 +9,7 @@ import click
 from lmkit.cli import options
 from lmkit.cli.options import together
 from lmkit.ngram.options import MAX_ORDER, SMOOTHINGS
-from lmkit.rnn.options import DECAYS, INITIALISATIONS, OPTIMIZERS, PRESETS, SOFTMAXES
+from lmkit.rnn.options import DECAYS, INITIALISATIONS, OPTIMIZERS, PRESETS, RESETS, SOFTMAXES
 
 __all__ = ["estimation_options", "ngram_options", "order_option", "rnn_options", "smoothing_option", "valid_option"]
 
@@ -153,6 +153,11 @@ rnn_options = together(
     network(
         "--init", type=click.Choice(INITIALISATIONS), default="orthogonal",
         help="How recurrent weights begin.",
+    ),
+    training(
+        "--reset", type=click.Choice(RESETS), default="some",
+        help="Where the state begins anew: nowhere (file), after each sentence, or after some: one in ten, so that the "
+        "model knows the beginning of a sample as well as a running text.",
     ),
     training(
         "--steps", type=int, metavar="N", show_default="preset; none with --epochs or --time-limit",

@@ -24,7 +24,7 @@ _TRIES = 16  # draws that meet a forbidden token until the caller has to look at
 @kernel
 def draw(
     ids, begin, stuck, cumulative, tries, states, to_own, meant, starts, lacking, ends, forbidden, keys, counters,
-    network, state, feed, cell, weights, hidden, layers, outputs, width, never,
+    network, state, feed, cell, weights, hidden, layers, outputs, width, resets, never,
 ):  # fmt: skip
     """Draw tokens one after the other; return the column up to which they are drawn, fed and final.
 
@@ -56,7 +56,7 @@ def draw(
         Tokens that are drawn anew, beginning with the member.
     network : int
         The member that is recurrent, or -1.
-    state, feed, ... width
+    state, feed, ... resets
         See `recurrent_sampling.draw`; the streams end in state[tokens % 2].
     never : array of int32
         Ids of the network that never come.
@@ -142,7 +142,7 @@ def draw(
         if network >= 0:
             for s in range(streams):
                 own[s] = to_own[network, ids[s, t]]
-            step(state, now, own, feed, cell, weights, hidden, layers, width, z, a, fed)
+            step(state, now, own, feed, cell, weights, hidden, layers, width, resets, z, a, fed)
     return size
 
 

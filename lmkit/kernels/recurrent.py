@@ -11,6 +11,9 @@ last step to the first; `dh` (T, B, P) comes with the gradients from above, and 
 steps: dh[t-1] += W_h' dz[t]. Weight gradients are one product over all rows afterwards. The gradient of the state
 before the first step is not wanted: that is where back-propagation is truncated (Williams and Peng 1990).
 
+`starts` (T, B) is true where a stream begins anew: the state before that step counts as zero, whatever row t of `h` and
+`c` holds (it is still what step t - 1 put out), and no gradient goes back over it.
+
 `w` and `w_t` are packed (`lmkit.kernels.products`), of W_h and its transpose.
 """
 
@@ -38,23 +41,42 @@ __all__ = [
 ]
 
 
+@routine
+def multiply_unless(c, a, b, starts, kept):
+    """Add A B to C, but to no row of a stream that begins anew; b is packed, and `kept` has room for C.
+
+    The product takes all rows, as if none began: that is the fastest way, and hardly any does.
+    """
+    for i in range(starts.size):
+        if starts[i]:
+            for j in range(c.shape[1]):
+                kept[i, j] = c[i, j]
+    multiply(c, a, b)
+    for i in range(starts.size):
+        if starts[i]:
+            for j in range(c.shape[1]):
+                c[i, j] = kept[i, j]
+
+
 @kernel
-def elman_forward(h, z, w):
+def elman_forward(h, z, w, starts):
     """h_t = tanh(z_t + W_h h_(t-1)): the network of Elman (1990)."""
+    kept = np.empty_like(z[0])
     for t in range(z.shape[0]):
-        multiply(z[t][:, :], h[t][:, : w.shape[1]], w)
+        multiply_unless(z[t][:, :], h[t][:, : w.shape[1]], w, starts[t], kept)
         for b in range(z.shape[1]):
             tanh_to(h[t + 1, b], z[t, b, : h.shape[2]])
 
 
 @kernel(fastmath=CONTRACT)
-def elman_backward(z, dh, h, w_t):
+def elman_backward(z, dh, h, w_t, starts):
     """dz_t = dh_t (1 - h_t^2); `z` becomes dz."""
+    kept = np.empty_like(dh[0])
     for t in range(z.shape[0] - 1, -1, -1):
         for b in range(z.shape[1]):
             tanh_gradient(z[t, b, : h.shape[2]], dh[t, b], h[t + 1, b])
         if t > 0:
-            multiply(dh[t - 1][:, :], z[t][:, : w_t.shape[1]], w_t)
+            multiply_unless(dh[t - 1][:, :], z[t][:, : w_t.shape[1]], w_t, starts[t], kept)
 
 
 @routine(fastmath=CONTRACT)
@@ -65,16 +87,17 @@ def tanh_gradient(dz, dh, h):
 
 
 @kernel
-def lstm_forward(h, c, z, w):
+def lstm_forward(h, c, z, w, starts):
     """i, f, o = sigmoid, g = tanh of z_t + W_h h_(t-1); c_t = f c_(t-1) + i g; h_t = o tanh c_t.
 
     Hochreiter and Schmidhuber (1997) with the forget gate of Gers, Schmidhuber and Cummins (2000). The gates stand in
     the order i, f, g, o; `z` becomes their activations.
     """
+    kept, nothing = np.empty_like(z[0]), np.zeros_like(c[0, 0])
     for t in range(z.shape[0]):
-        multiply(z[t][:, :], h[t][:, : w.shape[1]], w)
+        multiply_unless(z[t][:, :], h[t][:, : w.shape[1]], w, starts[t], kept)
         for b in range(z.shape[1]):
-            lstm_cell(h[t + 1, b], c[t + 1, b], z[t, b], c[t, b])
+            lstm_cell(h[t + 1, b], c[t + 1, b], z[t, b], nothing if starts[t, b] else c[t, b])
 
 
 @routine(fastmath=CONTRACT)
@@ -93,13 +116,17 @@ def lstm_cell(h, c, z, c_before):
 
 
 @kernel
-def lstm_backward(z, dh, dc, c, w_t, scratch):
+def lstm_backward(z, dh, dc, c, w_t, starts, scratch):
     """Turn the gates into dz. `dc` (B, P) is what comes from the step after the last, zero; scratch is (P,)."""
+    kept, nothing = np.empty_like(dh[0]), np.zeros_like(c[0, 0])
     for t in range(z.shape[0] - 1, -1, -1):
         for b in range(z.shape[1]):
-            lstm_cell_backward(z[t, b], dh[t, b], dc[b], c[t + 1, b], c[t, b], scratch)
+            before = nothing if starts[t, b] else c[t, b]
+            lstm_cell_backward(z[t, b], dh[t, b], dc[b], c[t + 1, b], before, scratch)
+            if starts[t, b]:
+                dc[b] = 0
         if t > 0:
-            multiply(dh[t - 1][:, :], z[t][:, : w_t.shape[1]], w_t)
+            multiply_unless(dh[t - 1][:, :], z[t][:, : w_t.shape[1]], w_t, starts[t], kept)
 
 
 @routine(fastmath=CONTRACT)
@@ -139,18 +166,19 @@ def gradient_of_tanh(t):
 
 
 @kernel
-def gru_forward(h, z, a, w_gates, w_candidate):
+def gru_forward(h, z, a, w_gates, w_candidate, starts):
     """h_t = (1 - u) n + u h_(t-1), with r, u = sigmoid(z + W_h h_(t-1)) and n = tanh(z_n + r a).
 
     Cho et al. (2014), the reset gate after the recurrent product, as cuDNN has it: a = W_hn h_(t-1) + b_hn, whose bias
     stands in `a` (T, B, P) already. The gates stand in the order r, u, n; `z` becomes their activations.
     """
     size = h.shape[2]
+    kept, nothing = np.empty_like(z[0]), np.zeros_like(h[0, 0])
     for t in range(z.shape[0]):
-        multiply(z[t][:, : 2 * size], h[t][:, : w_gates.shape[1]], w_gates)
-        multiply(a[t][:, :], h[t][:, : w_gates.shape[1]], w_candidate)
+        multiply_unless(z[t][:, : 2 * size], h[t][:, : w_gates.shape[1]], w_gates, starts[t], kept)
+        multiply_unless(a[t][:, :], h[t][:, : w_gates.shape[1]], w_candidate, starts[t], kept)
         for b in range(z.shape[1]):
-            gru_cell(h[t + 1, b], z[t, b], a[t, b], h[t, b])
+            gru_cell(h[t + 1, b], z[t, b], a[t, b], nothing if starts[t, b] else h[t, b])
 
 
 @routine(fastmath=CONTRACT)
@@ -167,17 +195,19 @@ def gru_cell(h, z, a, h_before):
 
 
 @kernel
-def gru_backward(z, dh, a, h, w_gates_t, w_candidate_t):
+def gru_backward(z, dh, a, h, w_gates_t, w_candidate_t, starts):
     """Turn the gates in `z` into dz, and `a` into its gradient da = dn r."""
     size = h.shape[2]
+    kept, nothing = np.empty_like(dh[0]), np.zeros_like(h[0, 0])
     for t in range(z.shape[0] - 1, -1, -1):
         for b in range(z.shape[1]):
-            gru_cell_backward(z[t, b], dh[t, b], a[t, b], h[t, b])
+            gru_cell_backward(z[t, b], dh[t, b], a[t, b], nothing if starts[t, b] else h[t, b])
         if t > 0:
             for b in range(z.shape[1]):
-                add(dh[t - 1, b], dh[t, b])
-            multiply(dh[t - 1][:, :], z[t][:, : 2 * size], w_gates_t)
-            multiply(dh[t - 1][:, :], a[t][:, :], w_candidate_t)
+                if not starts[t, b]:
+                    add(dh[t - 1, b], dh[t, b])
+            multiply_unless(dh[t - 1][:, :], z[t][:, : 2 * size], w_gates_t, starts[t], kept)
+            multiply_unless(dh[t - 1][:, :], a[t][:, :], w_candidate_t, starts[t], kept)
 
 
 @routine(fastmath=CONTRACT)

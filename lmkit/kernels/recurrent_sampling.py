@@ -15,12 +15,15 @@ from lmkit.kernels.softmax import scale_by
 
 __all__ = ["ELMAN", "GRU", "LSTM", "draw"]
 
+EOS = 2  # as in lmkit.model; a test compares them
 ELMAN, GRU, LSTM = range(3)
 NOBODY = -1  # the id where weights are no numbers
 
 
 @kernel
-def draw(ids, state, feed, cell, weights, hidden, layers, outputs, width, banned, keys, counters, sharpness):
+def draw(
+    ids, state, feed, cell, weights, hidden, layers, outputs, width, resets, banned, keys, counters, sharpness
+):  # fmt: skip
     """Draw tokens one after the other, each from the distribution after those before it.
 
     Parameters
@@ -44,6 +47,8 @@ def draw(ids, state, feed, cell, weights, hidden, layers, outputs, width, banned
         the columns are entries: no other may come, whatever its number.
     width : int
         Of a panel.
+    resets : bool
+        Whether the state begins anew before `</s>` is fed.
     banned : array of int32
         Entries of the head that never come, not all of them; the clusters have none.
     keys, counters : arrays of uint64, (n,)
@@ -67,7 +72,7 @@ def draw(ids, state, feed, cell, weights, hidden, layers, outputs, width, banned
             if ids[i, t] == NOBODY:
                 ids[i, t:] = NOBODY
                 return
-        step(state, now, ids[:, t].copy(), feed, cell, weights, hidden, layers, width, z, a, fed)
+        step(state, now, ids[:, t].copy(), feed, cell, weights, hidden, layers, width, resets, z, a, fed)
 
 
 @kernel
@@ -112,9 +117,13 @@ def roll_of(
 
 
 @routine
-def step(state, now, drawn, feed, cell, weights, hidden, layers, width, z, a, fed):
+def step(state, now, drawn, feed, cell, weights, hidden, layers, width, resets, z, a, fed):
     """Feed the network a token for each stream: from state[now] to state[1 - now]."""
     after, padded = 1 - now, state.shape[4]
+    if resets:
+        for i in range(len(drawn)):
+            if drawn[i] == EOS:
+                state[now, :, :, i] = 0
     for layer in range(state.shape[1]):
         depth, w_x, w_h, bias, own_bias = layers[layer]
         if depth == 0:

@@ -18,7 +18,7 @@ STUCK = mixture_sampling.STUCK
 NEVER = np.array([BOS], np.int32)
 NO_NETWORK = (
     np.zeros((1, 1), np.float32), 0, np.zeros(0, np.float32), 0, np.zeros((1, 5), np.int64),
-    np.zeros((1, 8), np.int64), 1,
+    np.zeros((1, 8), np.int64), 1, False,
 )  # fmt: skip
 
 

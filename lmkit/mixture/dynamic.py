@@ -123,7 +123,7 @@ class DynamicEvaluation(Wrapper):
 
     def begin(self, n: int = 1) -> State:
         now = self.base.begin(n)
-        return now, np.zeros_like(now), np.full((n, 1), EOS, np.int32), np.empty((n, 0), np.float32)
+        return now, self.base.before_text(n), np.full((n, 1), EOS, np.int32), np.empty((n, 0), np.float32)
 
     def log_probs(self, state: State) -> np.ndarray:
         return self._each(state[3], lambda model, now, *_: (model.log_probs(now),), state[0])[0]
@@ -224,7 +224,7 @@ class _Adapted:
 
     def __init__(self, base: RNNModel, segment: int):
         self.base = base
-        self.model = RNNModel(base.text, base.shape, base.flat.copy())
+        self.model = RNNModel(base.text, base.shape, base.flat.copy(), reset=base.reset, resting=base.resting)
         self.shard = Shard(self.model.network, segment, 1)
         self.change: np.ndarray | None = None
 
@@ -246,7 +246,9 @@ class _Adapted:
         self.shard.state[:] = before[:, :, None]
         self.shard.gradient[:] = 0
         tokens = np.ascontiguousarray(tokens)
-        self.shard.backward(tokens[:-1, None], tokens[1:, None], 1 / (len(tokens) - 1))
+        inputs, targets = tokens[:-1, None], tokens[1:, None]
+        starts = None if self.base.remembers else inputs == EOS
+        self.shard.backward(inputs, targets, 1 / (len(tokens) - 1), starts=starts)
         return self.shard.gradient, self.shard.state[:, :, 0]
 
 
@@ -292,7 +294,7 @@ def gradient_rms(base: RNNModel, ids: np.ndarray, segment: int = SEGMENT) -> np.
     segments = len(ids) // segment
     if not segments:
         raise CorpusError(f"the text to tune on has {len(ids)} tokens, fewer than the {segment} of a segment")
-    before, squares = np.zeros_like(base.begin(1)[0]), np.zeros(base.flat.size)
+    before, squares = base.before_text()[0], np.zeros(base.flat.size)
     for i in range(segments):
         gradient, before = adapted.gradient(before, tokens[i * segment : (i + 1) * segment + 1])
         squares += np.square(gradient, dtype=np.float64)

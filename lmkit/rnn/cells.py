@@ -48,6 +48,11 @@ class Buffers:
     dc: np.ndarray | None = None
     row: np.ndarray | None = None
 
+    @property
+    def memories(self) -> list[np.ndarray]:
+        """What goes from step to step: h, and c where the cell has one, each (T + 1, B, P)."""
+        return [self.h] if self.c is None else [self.h, self.c]
+
 
 class CellWeights:
     """One layer's weights, packed, and its passes over a window.
@@ -121,19 +126,20 @@ class CellWeights:
         else:
             recurrent.scatter_rows(self.part("input", gradient), dz, ids)
 
-    def forward(self, buffers: Buffers, steps: int, state, x, ids) -> np.ndarray:
+    def forward(self, buffers: Buffers, steps: int, state, x, ids, starts) -> np.ndarray:
         """Run a window; move the state (parts, B, P) on and return h, (T, B, P)."""
         z, h = buffers.z[:steps], buffers.h[: steps + 1]
         self.add_input(z.reshape(ids.size, -1), x, ids)
         h[0] = state[0]
-        self.run(buffers, z, h, state)
+        self.run(buffers, z, h, state, starts)
         state[0] = h[steps]
         return h[1:]
 
-    def backward(self, buffers: Buffers, steps: int, dh, x, ids, dx, gradient, scratch) -> None:
+    def backward(self, buffers: Buffers, steps: int, dh, x, ids, starts, dx, gradient, scratch) -> None:
         """Go back through a window: add to `gradient`, and to dx where the input is a vector."""
         z, h = buffers.z[:steps], buffers.h[: steps + 1]
-        self.run_back(buffers, z, h, dh)
+        self.run_back(buffers, z, h, dh, starts)
+        h[:-1][starts] = 0  # what these steps saw of the state before them
         dz = z.reshape(ids.size, -1)
         self.add_gradients(buffers, dz, h[:-1].reshape(ids.size, -1), gradient, scratch)
         self.add_input_gradients(dz, x, ids, dx, gradient, scratch)
@@ -144,11 +150,11 @@ class Elman(CellWeights):
 
     gates = 1
 
-    def run(self, buffers, z, h, state):
-        recurrent.elman_forward(h, z, self.w)
+    def run(self, buffers, z, h, state, starts):
+        recurrent.elman_forward(h, z, self.w, starts)
 
-    def run_back(self, buffers, z, h, dh):
-        recurrent.elman_backward(z, dh, h, self.w_t)
+    def run_back(self, buffers, z, h, dh, starts):
+        recurrent.elman_backward(z, dh, h, self.w_t, starts)
 
 
 class LSTM(CellWeights):
@@ -163,15 +169,15 @@ class LSTM(CellWeights):
         buffers.row = np.zeros(self.padded, buffers.h.dtype)
         return buffers
 
-    def run(self, buffers, z, h, state):
+    def run(self, buffers, z, h, state, starts):
         c = buffers.c[: len(h)]
         c[0] = state[1]
-        recurrent.lstm_forward(h, c, z, self.w)
+        recurrent.lstm_forward(h, c, z, self.w, starts)
         state[1] = c[-1]
 
-    def run_back(self, buffers, z, h, dh):
+    def run_back(self, buffers, z, h, dh, starts):
         buffers.dc[:] = 0
-        recurrent.lstm_backward(z, dh, buffers.dc, buffers.c[: len(h)], self.w_t, buffers.row)
+        recurrent.lstm_backward(z, dh, buffers.dc, buffers.c[: len(h)], self.w_t, starts, buffers.row)
 
 
 class GRU(CellWeights):
@@ -197,13 +203,13 @@ class GRU(CellWeights):
             (products.pack_transposed, self.w_candidate_t, w, self.both, 0, len(self.w_candidate_t)),
         ]
 
-    def run(self, buffers, z, h, state):
+    def run(self, buffers, z, h, state, starts):
         a = buffers.a[: len(z)]
         recurrent.repeat_row(a.reshape(-1, self.padded), self.part("recurrent_bias"))
-        recurrent.gru_forward(h, z, a, self.w_gates, self.w_candidate)
+        recurrent.gru_forward(h, z, a, self.w_gates, self.w_candidate, starts)
 
-    def run_back(self, buffers, z, h, dh):
-        recurrent.gru_backward(z, dh, buffers.a[: len(z)], h, self.w_gates_t, self.w_candidate_t)
+    def run_back(self, buffers, z, h, dh, starts):
+        recurrent.gru_backward(z, dh, buffers.a[: len(z)], h, self.w_gates_t, self.w_candidate_t, starts)
 
     def add_gradients(self, buffers, dz, h, gradient, scratch):
         dw, da = self.part("recurrent", gradient), buffers.a.reshape(-1, self.padded)[: len(h)]

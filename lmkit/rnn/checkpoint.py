@@ -114,6 +114,7 @@ class Checkpoint:
             )
         try:
             chosen, names = self.record["options"], {field.name for field in dataclasses.fields(RNNOptions)}
+            chosen = {"reset": "file", **chosen}  # what was the rule before there was a choice
             self.options = RNNOptions(**{name: value for name, value in chosen.items() if name in names})
             if chosen["arch"] != self.model.shape.arch:
                 raise ValueError(f"--arch is {chosen['arch']!r}, and the model is {self.model.shape.arch!r}")
@@ -171,7 +172,7 @@ class Checkpoint:
             if state is None or state.shape != true.shape or state.dtype != true.dtype or not np.isfinite(state).all():
                 raise ModelError(f"{self.path}: tensor training.state.{i} of the checkpoint is damaged; train anew")
             true[:] = state
-        trainer.best[:] = self.model.flat
+        trainer.best[:], trainer.best_resting = self.model.flat, self.model.resting
         trainer.progress = progress
         self.mapped = {}
 

@@ -11,8 +11,11 @@ from lmkit import untrusted
 
 __all__ = ["facts"]
 
+RESETS = {
+    "file": "reset nowhere", "some": "reset after some sentences in training", "sentence": "reset after each sentence",
+}  # fmt: skip
 NAMES = {"elman": "Elman network", "gru": "GRU", "lstm": "LSTM"}
-NO_WEIGHTS = ("vocabulary.", "training.")  # the beginnings of tensors' names
+NO_WEIGHTS = ("vocabulary.", "training.", "resting")  # the beginnings of tensors' names
 
 
 def facts(config: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -31,5 +34,8 @@ def facts(config: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> dict[str
         words.append(f"embeddings of {embedding}" + ", tied to the output" * (config.get("tied") is True))
     if isinstance(cutoffs, list) and cutoffs:
         words.append(f"softmax in {1 + len(cutoffs)} parts")
+    reset = untrusted.text(config, "reset")
+    if reset is not None:
+        words.append(RESETS.get(reset, reset))
     weights = sum(tensor.size for name, tensor in tensors.items() if not name.startswith(NO_WEIGHTS))
     return {"kind": ", ".join(words), "parameters": int(weights)}

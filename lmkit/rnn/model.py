@@ -12,7 +12,8 @@ from lmkit.errors import LmkitError, ModelError
 from lmkit.kernels import recurrent_sampling
 from lmkit.model import BOS, EOS
 from lmkit.rnn.network import Network, Shape, Shard
-from lmkit.rnn.options import ARCHITECTURES, LARGEST, MOST_LAYERS
+from lmkit.rnn.options import ARCHITECTURES, LARGEST, MOST_LAYERS, RESETS
+from lmkit.rnn.parameters import LARGEST as LARGEST_WEIGHT
 from lmkit.rnn.parameters import Layout
 from lmkit.stored import Stored
 from lmkit.text import TextLayer
@@ -26,6 +27,7 @@ ROWS = 4096  # steps times streams that are scored at once
 NUMBERS = 2**20  # of the rows that one call of the output layer writes
 COMPANY = 12  # streams a thread draws at least: they share each pass over the weights
 MOST_CLUSTERS = 15
+RESTING = "resting"  # the name of a tensor
 IMPOSSIBLE = "nothing can be drawn: the model knows no token but <unk>; --allow-unk lets it come"
 NO_NUMBER = "nothing can be drawn: the model's weights or the state hold what is no number; train the model anew"
 
@@ -41,6 +43,12 @@ class RNNModel(Stored):
     shape : Shape
     flat : ndarray of float32
         The weights, laid out by `shape.layout()`.
+    reset : str or None
+        Where the state began anew in training, see `RNNOptions`; None for models of lmkit 0.1, which did not record it.
+        With "sentence" it does so after each `</s>` here, too.
+    resting : ndarray of float32, shape (layers, parts, H), optional
+        The state before the `</s>` with which a text begins; zero if not given. Training records the mean of the states
+        in which it met `</s>`: from zero, which it never met, the first tokens of a sample came out wrong.
 
     Attributes
     ----------
@@ -50,8 +58,12 @@ class RNNModel(Stored):
 
     family = "rnn"
 
-    def __init__(self, text: TextLayer, shape: Shape, flat: np.ndarray, metadata: dict | None = None):
-        self.text, self.shape, self.metadata = text, shape, metadata or {}
+    def __init__(
+        self, text: TextLayer, shape: Shape, flat: np.ndarray, metadata: dict | None = None, reset: str | None = None,
+        resting: np.ndarray | None = None,
+    ):  # fmt: skip
+        self.text, self.shape, self.metadata, self.reset = text, shape, metadata or {}, reset
+        self.resting = resting
         self.network = Network(shape, flat)
         self.network.pack()
         self.threads = available()
@@ -62,19 +74,31 @@ class RNNModel(Stored):
         """All weights."""
         return self.network.flat
 
+    @property
+    def remembers(self) -> bool:
+        return self.reset != "sentence"
+
     def weights_changed(self, training: bool = False) -> None:
         """Bring up to date what was made of `flat`; `training` is for those who compute gradients of it, too."""
         self.network.pack(training)
         self._plan = None
 
     def settings(self) -> dict:
-        return {**super().settings(), **{k: v for k, v in self.config().items() if v}}
+        chosen = {name: value for name, value in self.config().items() if value}
+        if "reset" in chosen:  # under this name settings say where a model begins anew when it is used
+            chosen["training_reset"] = chosen.pop("reset")
+        return {**super().settings(), **chosen}
+
+    def before_text(self, n: int = 1) -> np.ndarray:
+        """Return the state of n streams before the `</s>` with which a text begins."""
+        state = np.zeros((n, self.shape.layers, self.shape.cell.state_parts, self.network.padded), np.float32)
+        if self.resting is not None:
+            state[..., : self.shape.hidden] = self.resting
+        return state
 
     def begin(self, n: int = 1) -> np.ndarray:
-        """Return the zero state fed `</s>`, which stands where an n-gram model sees `<s>`."""
-        shape, padded = self.shape, self.network.padded
-        zero = np.zeros((1, shape.layers, shape.cell.state_parts, padded), np.float32)
-        return np.repeat(self.advance(zero, np.array([EOS], np.int32)), n, axis=0)
+        """Return the state before a text, fed `</s>`, which stands where an n-gram model sees `<s>`."""
+        return np.repeat(self.advance(self.before_text(), np.array([EOS], np.int32)), n, axis=0)
 
     def log_probs(self, state: np.ndarray) -> np.ndarray:
         self._check_state(state)
@@ -108,7 +132,7 @@ class RNNModel(Stored):
         shard = self._loaded(state, steps)
         for begin in range(0, length, steps):
             block = np.ascontiguousarray(ids[:, begin : begin + steps].T)
-            shard.forward(block)
+            self._forward(shard, block)
             for layer, buffers in enumerate(shard.buffers):
                 held = buffers.h if buffers.c is None else np.tanh(buffers.c)
                 after = held[1 : len(block) + 1, :, : shape.hidden]
@@ -165,7 +189,7 @@ class RNNModel(Stored):
         works = [shard.work, *(np.empty_like(shard.work) for _ in range(threads - 1))]
         for begin in range(0, length, steps):
             block = np.ascontiguousarray(ids[:, begin : begin + steps].T)
-            shard.forward(block)
+            self._forward(shard, block)
             before = shard.buffers[-1].h[: len(block)]  # each token
             if hidden is not None:
                 hidden[:, begin : begin + steps] = before[:, :, : self.shape.hidden].transpose(1, 0, 2)
@@ -179,8 +203,12 @@ class RNNModel(Stored):
 
     def _shard(self, state, steps, ids):
         shard = self._loaded(state, steps)
-        shard.forward(np.ascontiguousarray(ids.T))
+        self._forward(shard, np.ascontiguousarray(ids.T))
         return shard, self._unloaded(shard)
+
+    def _forward(self, shard: Shard, ids: np.ndarray) -> None:
+        """Run a window of ids (T, B), by the rule of the model."""
+        shard.forward(ids, starts=None if self.remembers else ids == EOS)
 
     def _loaded(self, state: np.ndarray, steps: int) -> Shard:
         shard = Shard(self.network, steps, len(state), training=False)
@@ -222,7 +250,7 @@ class RNNModel(Stored):
 
     def plan(self) -> SamplingPlan:
         """Return the network as sampling kernels read it."""
-        self._plan = self._plan or SamplingPlan(self.network)
+        self._plan = self._plan or SamplingPlan(self.network, resets=not self.remembers)
         return self._plan
 
     def _draw_from_rows(self, state, t, uniforms, banned):
@@ -269,13 +297,15 @@ class RNNModel(Stored):
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return all arrays of the model, for its file."""
-        return {**self.network.layout.tensors(self.flat), **self.text.tensors()}
+        resting = {} if self.resting is None else {RESTING: self.resting}
+        return {**self.network.layout.tensors(self.flat), **resting, **self.text.tensors()}
 
     def config(self) -> dict:
         """Return what besides the arrays makes the model, for its file."""
         values = dataclasses.asdict(self.shape)
         del values["vocabulary"]
-        return {**values, "cutoffs": list(self.shape.cutoffs)}
+        recorded = {} if self.reset is None else {"reset": self.reset}
+        return {**values, "cutoffs": list(self.shape.cutoffs), **recorded}
 
     @classmethod
     def from_file(cls, file) -> RNNModel:
@@ -291,7 +321,14 @@ class RNNModel(Stored):
             raise ModelError(f"{file.name}: {error}") from None
         shape = _shape(file.metadata.get("config"), len(text.vocabulary), file.name)
         layout: Layout = shape.layout(Network.usual_width())
-        return cls(text, shape, layout.flat(file.tensors, file.name), file.metadata)
+        reset = file.metadata["config"].get("reset")
+        if reset not in (None, *RESETS):
+            raise ModelError(
+                f"{file.name}: its settings are not those of a recurrent model (reset is {reprlib.repr(reset)}); "
+                "train it anew"
+            )
+        resting = _resting(file, shape)
+        return cls(text, shape, layout.flat(file.tensors, file.name), file.metadata, reset, resting)
 
 
 def _shape(config, vocabulary: int, name: str) -> Shape:
@@ -314,6 +351,19 @@ def _shape(config, vocabulary: int, name: str) -> Shape:
     return Shape(**{**shape, "vocabulary": vocabulary, "cutoffs": tuple(cutoffs)})
 
 
+def _resting(file, shape: Shape) -> np.ndarray | None:
+    """Return the state before a text that a file holds, if it holds one."""
+    found, expected = file.tensors.get(RESTING), (shape.layers, shape.cell.state_parts, shape.hidden)
+    if found is None:
+        return None
+    if found.shape != expected or found.dtype != np.float32 or not (np.abs(found) <= LARGEST_WEIGHT).all():
+        raise ModelError(
+            f"{file.name}: tensor {RESTING} is damaged; expected float32 {list(expected)}, no number over "
+            f"{LARGEST_WEIGHT:g}; train anew"
+        )
+    return found.copy()  # else a checkpoint would stay mapped as long as the model lives
+
+
 def _within(value, least: int, most: int) -> bool:
     return type(value) is int and least <= value <= most
 
@@ -330,10 +380,10 @@ class SamplingPlan:
     Attributes
     ----------
     arguments : tuple
-        Of `recurrent_sampling.draw` from `feed` to `width`.
+        Of `recurrent_sampling.draw` from `feed` to `resets`.
     """
 
-    def __init__(self, network: Network):
+    def __init__(self, network: Network, resets: bool):
         self.pieces: list[np.ndarray] = []
         self.size = 0
         shape = network.shape
@@ -360,7 +410,7 @@ class SamplingPlan:
             "elman": recurrent_sampling.ELMAN, "gru": recurrent_sampling.GRU, "lstm": recurrent_sampling.LSTM
         }[shape.arch]  # fmt: skip
         weights = np.concatenate(self.pieces)
-        self.arguments = (feed, cell, weights, shape.hidden, self.layers, self.outputs, network.width)
+        self.arguments = (feed, cell, weights, shape.hidden, self.layers, self.outputs, network.width, resets)
         del self.pieces
 
     def _place(self, array: np.ndarray) -> int:

@@ -135,6 +135,7 @@ class Shard:
         shape, padded, dtype = network.shape, network.padded, network.flat.dtype
         self.state = np.zeros((shape.layers, shape.cell.state_parts, streams, padded), dtype)
         rows = steps * streams
+        self.starts = np.zeros((steps, streams), bool)
         self.buffers = [cell.buffers(steps, streams, training) for cell in network.cells]
         inputs = -(-shape.embedding // network.width) * network.width
         self.embedded = np.zeros((rows, inputs), dtype)
@@ -152,14 +153,18 @@ class Shard:
         other.state = state
         return other
 
-    def forward(self, ids: np.ndarray, drop: Dropout | None = None) -> np.ndarray:
+    def forward(self, ids: np.ndarray, drop: Dropout | None = None, starts: np.ndarray | None = None) -> np.ndarray:
         """Run the window and move the state on; return the last layer's h, (T, B, P).
 
         Parameters
         ----------
         ids : ndarray of int32, shape (T, B)
+        starts : ndarray of bool, shape (T, B), optional
+            Where a stream begins anew: its token is read in the zero state. Nowhere if not given.
         """
         network, steps = self.network, len(ids)
+        self.starts[:steps] = False if starts is None else starts
+        starts = self.starts[:steps]
         x, ids = None, ids.reshape(-1)
         if network.shape.embedding:
             x = self.embedded[: ids.size]
@@ -169,7 +174,7 @@ class Shard:
                 three = x.reshape(steps, self.streams, -1)
                 drop(three, three, 0)
         for i, (cell, buffers) in enumerate(zip(network.cells, self.buffers, strict=True)):
-            h = cell.forward(buffers, steps, self.state[i], x, ids)
+            h = cell.forward(buffers, steps, self.state[i], x, ids, starts)
             if drop is not None:
                 out = self.dropped[i][:steps]
                 drop(out, h, i + 1)
@@ -177,12 +182,32 @@ class Shard:
             x = h.reshape(ids.size, -1)
         return h
 
-    def losses(self, ids: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    def sum_before(self, chosen: np.ndarray) -> np.ndarray:
+        """Return the sum of the states before some steps of the last window, float64 (L, parts, H).
+
+        Parameters
+        ----------
+        chosen : ndarray of bool, shape (T, B)
+        """
+        hidden = self.network.shape.hidden
+        return np.array([
+            [memory[: len(chosen), :, :hidden][chosen].sum(axis=0, dtype=np.float64) for memory in buffers.memories]
+            for buffers in self.buffers
+        ])  # fmt: skip
+
+    def losses(self, ids: np.ndarray, targets: np.ndarray, starts: np.ndarray | None = None) -> np.ndarray:
         """Return -log p of the targets (T, B), and move the state on."""
-        h = self.forward(ids)
+        h = self.forward(ids, starts=starts)
         return self.network.output.losses(h, targets.reshape(-1), self.work).reshape(targets.shape)
 
-    def backward(self, ids: np.ndarray, targets: np.ndarray, share: float, drop: Dropout | None = None) -> float:
+    def backward(
+        self,
+        ids: np.ndarray,
+        targets: np.ndarray,
+        share: float,
+        drop: Dropout | None = None,
+        starts: np.ndarray | None = None,
+    ) -> float:
         """Run a window forward and backward: add to `gradient`, move the state on, return the sum of the losses.
 
         Parameters
@@ -191,9 +216,12 @@ class Shard:
         share : float
             What the gradients are multiplied by: one over the number of tokens of all shards makes them those of the
             mean loss.
+        starts : ndarray of bool, shape (T, B), optional
+            As for `forward`; no gradient goes back over them.
         """
         network, steps = self.network, len(ids)
-        h = self.forward(ids, drop)
+        h = self.forward(ids, drop, starts)
+        starts = self.starts[:steps]
         flat_ids, targets = ids.reshape(-1), targets.reshape(-1)
         dh = self.dh[0][:steps]
         dh[:] = 0
@@ -213,7 +241,7 @@ class Shard:
             elif network.shape.embedding:
                 x, dx = self.embedded[: flat_ids.size], self.dembedded[: flat_ids.size]
                 dx[:] = 0
-            network.cells[i].backward(self.buffers[i], steps, dh, x, flat_ids, dx, self.gradient, self.scratch)
+            network.cells[i].backward(self.buffers[i], steps, dh, x, flat_ids, starts, dx, self.gradient, self.scratch)
             dh = dh_below
         if network.shape.embedding:
             if drop is not None:

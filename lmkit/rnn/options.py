@@ -10,13 +10,17 @@ from typing import Any
 from lmkit.errors import OptionError
 from lmkit.threads import usable
 
-__all__ = ["ARCHITECTURES", "DECAYS", "INITIALISATIONS", "OPTIMIZERS", "PRESETS", "SOFTMAXES", "RNNOptions", "seconds"]
+__all__ = [
+    "ARCHITECTURES", "DECAYS", "INITIALISATIONS", "OPTIMIZERS", "PRESETS", "RESETS", "SOFTMAXES", "RNNOptions",
+    "seconds",
+]  # fmt: skip
 
 ARCHITECTURES = ("elman", "gru", "lstm")
 OPTIMIZERS = ("adam", "adamw", "sgd")
 DECAYS = ("cosine", "plateau", "none")
 SOFTMAXES = ("auto", "full", "adaptive")
 INITIALISATIONS = ("orthogonal", "uniform")
+RESETS = ("file", "some", "sentence")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 # What an option is that is not given. `small` was tuned on tinyshakespeare (the first 90 % to learn from, the next 5 %
@@ -55,6 +59,9 @@ class RNNOptions:
         Where the clusters of the adaptive softmax begin, in tokens ordered by count.
     init : str
         Recurrent weights: "orthogonal" or "uniform".
+    reset : str
+        Where the state begins anew in training: "file": nowhere, "sentence": after each `</s>`, and so it is when the
+        model is used; "some": after one `</s>` in ten, so that the model knows both its beginning and a running text.
     bptt, batch : int
         Steps of a window; streams that are read side by side.
     shards : int
@@ -96,6 +103,7 @@ class RNNOptions:
     softmax: str = "auto"
     clusters: tuple[int, ...] | None = None
     init: str = "orthogonal"
+    reset: str = "some"
     bptt: int = 64
     batch: int = 32
     shards: int = 2
@@ -131,6 +139,7 @@ class RNNOptions:
             ("preset", PRESETS),
             ("softmax", SOFTMAXES),
             ("init", INITIALISATIONS),
+            ("reset", RESETS),
             ("optimizer", OPTIMIZERS),
             ("decay", DECAYS),
         ):

@@ -161,7 +161,7 @@ def compile_kernels(shape: Shape, options: RNNOptions) -> None:
     ids[ids == 1] = EOS
     trainer = Trainer(network, ids, ids, few)
     trainer.step()
-    trainer.held_out_loss()
+    trainer.reading()
 
 
 class Session:
@@ -215,8 +215,10 @@ class Session:
             "best_bits_per_character": bits,
             "history": done.history,
         }
-        weights = trainer.best if done.history else trainer.network.flat
-        return RNNModel(self.text, trainer.network.shape, weights.copy(), {"training": record})
+        weights, resting = (trainer.best, trainer.best_resting) if done.history else (trainer.network.flat, None)
+        return RNNModel(
+            self.text, trainer.network.shape, weights.copy(), {"training": record}, trainer.options.reset, resting
+        )
 
     def _after_step(self, trainer: Trainer, loss: float) -> None:
         self.smooth = loss if self.smooth is None else SMOOTH * self.smooth + (1 - SMOOTH) * loss

@@ -60,7 +60,7 @@ class TestCommands:
         row = succeed("perplexity", "corpus.txt", "--format", "json").row
         assert row["perplexity"] < row["tokens"] and (row["arch"], row["hidden"]) == (arch, 8)
         assert (row["bits_per_character"] is None) == (tokenizer == "whitespace")
-        rows = succeed("next", "And ", "--format", "json", "--top", 0).rows
+        rows = succeed("next", "And ", "-q", "--format", "json", "--top", 0).rows
         assert sum(row["probability"] for row in rows) == pytest.approx(1, abs=1e-5)
         assert all(row["count"] is None for row in rows)
 

@@ -216,7 +216,7 @@ def test_children_never_leave_their_level(begin, end):
 
 KERNELS_WITH_IDS = [
     "mixture_static", "ngram_counts", "ngram_estimation", "ngram_external", "ngram_packed_query", "ngram_pruning",
-    "ngram_query", "ngram_sampling", "ngram_walk",
+    "ngram_query", "ngram_sampling", "ngram_walk", "recurrent_sampling",
 ]  # fmt: skip
 
 

@@ -26,6 +26,8 @@ class Layer:
         self.z = rng.normal(size=(steps, streams, gates, hidden))
         self.h0, self.c0 = rng.normal(size=(2, streams, hidden))
         self.dh = rng.normal(size=(steps, streams, hidden))
+        self.starts = rng.random((steps, streams)) < 0.3
+        self.starts[:, 0] = False
 
     def pad(self, x):
         """Put zeros behind the last axis, up to whole panels."""
@@ -70,9 +72,9 @@ class Layer:
 def test_elman(dtype, width, hidden):
     layer = Layer(1, hidden, width, dtype)
     h, z, dh = layer.after(layer.h0), layer.side_by_side(layer.z), layer.pad(layer.dh)
-    recurrent.elman_forward(h, z, layer.packed())
-    recurrent.elman_backward(z, dh, h, layer.packed_transpose())
-    expected_h, expected_dz = reference.elman(layer.z, layer.h0, layer.w, layer.dh)
+    recurrent.elman_forward(h, z, layer.packed(), layer.starts)
+    recurrent.elman_backward(z, dh, h, layer.packed_transpose(), layer.starts)
+    expected_h, expected_dz = reference.elman(layer.z, layer.h0, layer.w, layer.dh, layer.starts)
     layer.check(h, expected_h)
     layer.check(z, expected_dz)
     layer.check_padding(dh)
@@ -83,12 +85,17 @@ def test_elman(dtype, width, hidden):
 @each_size
 def test_lstm(dtype, width, hidden):
     layer = Layer(4, hidden, width, dtype)
-    h, c, z, dh = layer.after(layer.h0), layer.after(layer.c0), layer.side_by_side(layer.z), layer.pad(layer.dh)
-    recurrent.lstm_forward(h, c, z, layer.packed())
+    h, c, z, dh = (
+        layer.after(layer.h0),
+        layer.after(layer.c0),
+        layer.side_by_side(layer.z),
+        layer.pad(layer.dh),
+    )
+    recurrent.lstm_forward(h, c, z, layer.packed(), layer.starts)
     scratch = np.full(h.shape[2], np.nan, dtype)
     dc = np.zeros_like(h[0])
-    recurrent.lstm_backward(z, dh, dc, c, layer.packed_transpose(), scratch)
-    expected_h, expected_c, expected_dz = reference.lstm(layer.z, layer.h0, layer.c0, layer.w, layer.dh)
+    recurrent.lstm_backward(z, dh, dc, c, layer.packed_transpose(), layer.starts, scratch)
+    expected_h, expected_c, expected_dz = reference.lstm(layer.z, layer.h0, layer.c0, layer.w, layer.dh, layer.starts)
     layer.check(h, expected_h)
     layer.check(c, expected_c)
     layer.check(z, expected_dz)
@@ -103,10 +110,13 @@ def test_gru(dtype, width, hidden):
     layer = Layer(3, hidden, width, dtype)
     h, z, dh = layer.after(layer.h0), layer.side_by_side(layer.z), layer.pad(layer.dh)
     a = layer.pad(np.broadcast_to(layer.b_hn, layer.dh.shape))
-    recurrent.gru_forward(h, z, a, layer.packed(slice(0, 2)), layer.packed(slice(2, 3)))
-    layer.check(a, h[:-1, :, :hidden] @ layer.w[:, 2] + layer.b_hn)
-    recurrent.gru_backward(z, dh, a, h, layer.packed_transpose(slice(0, 2)), layer.packed_transpose(slice(2, 3)))
-    expected_h, expected_dz, expected_da = reference.gru(layer.z, layer.b_hn, layer.h0, layer.w, layer.dh)
+    recurrent.gru_forward(h, z, a, layer.packed(slice(0, 2)), layer.packed(slice(2, 3)), layer.starts)
+    seen = np.where(layer.starts[:, :, None], 0, h[:-1, :, :hidden])
+    layer.check(a, seen @ layer.w[:, 2] + layer.b_hn)
+    recurrent.gru_backward(
+        z, dh, a, h, layer.packed_transpose(slice(0, 2)), layer.packed_transpose(slice(2, 3)), layer.starts
+    )
+    expected_h, expected_dz, expected_da = reference.gru(layer.z, layer.b_hn, layer.h0, layer.w, layer.dh, layer.starts)
     layer.check(h, expected_h)
     layer.check(z, expected_dz)
     layer.check(a, expected_da)
@@ -116,14 +126,15 @@ def test_gru(dtype, width, hidden):
 def run_forward(arch, layer, streams):
     """h of the first so many streams."""
     z = layer.side_by_side(layer.z[:, :streams])
+    starts = np.ascontiguousarray(layer.starts[:, :streams])
     h, c = layer.after(layer.h0[:streams]), layer.after(layer.c0[:streams])
     if arch == "elman":
-        recurrent.elman_forward(h, z, layer.packed())
+        recurrent.elman_forward(h, z, layer.packed(), starts)
     elif arch == "lstm":
-        recurrent.lstm_forward(h, c, z, layer.packed())
+        recurrent.lstm_forward(h, c, z, layer.packed(), starts)
     else:
         a = layer.pad(np.broadcast_to(layer.b_hn, layer.dh[:, :streams].shape))
-        recurrent.gru_forward(h, z, a, layer.packed(slice(0, 2)), layer.packed(slice(2, 3)))
+        recurrent.gru_forward(h, z, a, layer.packed(slice(0, 2)), layer.packed(slice(2, 3)), starts)
     return h
 
 

@@ -1,5 +1,7 @@
 """The gradient of the whole network against finite differences, in float64."""
 
+import itertools
+
 import numpy as np
 import pytest
 import reference_rnn as reference
@@ -44,8 +46,8 @@ def some_text(steps=STEPS, streams=STREAMS, seed=1):
 class Window:
     """A second window, which begins in the state that a first one left behind; its mean loss and its gradient."""
 
-    def __init__(self, network, drop):
-        self.network, self.drop, self.shard = network, drop, Shard(network, STEPS, STREAMS)
+    def __init__(self, network, drop, resets=None):
+        self.network, self.drop, self.resets, self.shard = network, drop, resets, Shard(network, STEPS, STREAMS)
         self.shard.forward(some_text(seed=1)[0], drop)
         self.state = self.shard.state.copy()
         self.ids, self.targets = some_text(seed=2)
@@ -53,7 +55,7 @@ class Window:
     def gradient(self):
         """Return the mean loss and its gradient."""
         self.shard.state[:], self.shard.gradient[:] = self.state, 0
-        total = self.shard.backward(self.ids, self.targets, 1 / self.ids.size, self.drop)
+        total = self.shard.backward(self.ids, self.targets, 1 / self.ids.size, self.drop, self.resets)
         return total / self.ids.size, self.shard.gradient.copy()
 
     def loss(self, change):
@@ -62,7 +64,7 @@ class Window:
         self.network.flat += change
         self.network.pack()
         self.shard.state[:] = self.state
-        h = self.shard.forward(self.ids, self.drop)
+        h = self.shard.forward(self.ids, self.drop, self.resets)
         loss = self.network.output.losses(h, self.targets.reshape(-1), self.shard.work).mean()
         self.network.flat[:] = before
         return loss
@@ -86,7 +88,46 @@ def true_places(layout, name=None):
 def test_gradients_are_finite_differences(arch, layers, wiring, drop, width):
     """Of every part, entry by entry, and of all weights together in a random direction; relative errors under 1e-6."""
     network = some_network(Shape(arch, VOCABULARY, layers, HIDDEN, **WIRINGS[wiring]), width)
-    window, rng = Window(network, DROPS[drop]), np.random.default_rng(3)
+    check(Window(network, DROPS[drop]))
+
+
+RESETS = np.array([[1, 0, 0], [0, 0, 0], [1, 1, 0], [0, 1, 0]], bool)  # of steps and streams; the last has none
+
+
+@pytest.mark.parametrize("drop", DROPS)
+@pytest.mark.parametrize("wiring", ["one-hot", "embedding"])
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("arch", ARCHS)
+def test_gradients_with_resets_are_finite_differences(arch, layers, wiring, drop):
+    check(Window(some_network(Shape(arch, VOCABULARY, layers, HIDDEN, **WIRINGS[wiring])), DROPS[drop], RESETS))
+
+
+@pytest.mark.parametrize("width", [None, PLAIN_WIDTH])
+@pytest.mark.parametrize("arch", ARCHS)
+def test_a_reset_is_a_window_that_begins_there(arch, width):
+    """Each piece of a stream between two resets is a window of its own, from the zero state: losses and gradients."""
+    network = some_network(Shape(arch, VOCABULARY, 2, HIDDEN, embedding=4), width)
+    window = Window(network, None, RESETS)
+    loss, gradient = window.gradient()
+    after, total, gradients = window.shard.state.copy(), 0.0, np.zeros_like(gradient)
+    for b in range(STREAMS):
+        cuts = [0, *(t for t in range(1, STEPS) if RESETS[t, b]), STEPS]
+        for begin, end in itertools.pairwise(cuts):
+            alone = Shard(network, end - begin, 1)
+            if not RESETS[begin, b]:
+                alone.state[:] = window.state[:, :, b : b + 1]
+            piece = slice(begin, end), slice(b, b + 1)
+            ids, targets = (np.ascontiguousarray(x[piece]) for x in (window.ids, window.targets))
+            total += alone.backward(ids, targets, 1 / window.ids.size)
+            gradients += alone.gradient
+        np.testing.assert_allclose(alone.state[:, :, 0], after[:, :, b], rtol=1e-12, atol=1e-14)
+    assert loss == pytest.approx(total / window.ids.size, rel=1e-12)
+    np.testing.assert_allclose(gradient, gradients, rtol=1e-9, atol=1e-14)
+
+
+def check(window):
+    """See that the gradient of a window is that of finite differences, of every part and of all together."""
+    network, rng = window.network, np.random.default_rng(3)
     loss, gradient = window.gradient()
     assert loss == pytest.approx(window.loss(0), rel=1e-14)
     for name in network.layout.parts:

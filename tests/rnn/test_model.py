@@ -11,6 +11,7 @@ from test_contract import plain, recurrent
 from lmkit import storage
 from lmkit.decoding import generate
 from lmkit.errors import LmkitError, ModelError
+from lmkit.mixture.linear import LinearMixture
 from lmkit.model import BOS, EOS, UNK
 from lmkit.rnn.model import RNNModel
 
@@ -19,6 +20,8 @@ KINDS = {
     "gru": lambda: recurrent("gru", 2, embedding=6),
     "lstm": lambda: recurrent("lstm", 2),
     "tied": lambda: recurrent("lstm", embedding=10, tied=True),
+    "resets": lambda: recurrent("lstm", 2, embedding=6, reset="sentence"),
+    "rests": lambda: recurrent("gru", 2, reset="some", rests=True),
     "clusters": lambda: recurrent("lstm", cutoffs=(5, 9)),
     "plain": lambda: plain("gru", 2, embedding=6, cutoffs=(5, 9)),
 }
@@ -387,3 +390,44 @@ def test_what_a_training_keeps_beside_the_weights_is_left_alone(model, tmp_path)
     more = {"training.m.layer0.bias": np.full(3, np.nan, np.float32)}
     again = RNNModel.from_file(save(model, tmp_path / "m", tensors=more))
     assert again.tensors().keys() == model.tensors().keys()
+
+
+@pytest.mark.parametrize("arch", ["elman", "gru", "lstm"])
+def test_a_model_that_resets_forgets_all_before_a_sentence_end(arch):
+    """To the bit: after `</s>` it is where it began, and scores each sentence as if it stood alone."""
+    model, rng = recurrent(arch, 2, reset="sentence"), np.random.default_rng(4)
+    assert not model.remembers and recurrent(arch, reset="file").remembers
+    sentences = [np.append(rng.integers(3, model.vocabulary_size, n), EOS).astype(np.int32) for n in (4, 1, 7, 2)]
+    whole, after = model.score(model.begin(), np.concatenate(sentences)[None])
+    alone = [model.score(model.begin(), sentence[None])[0] for sentence in sentences]
+    np.testing.assert_array_equal(whole, np.concatenate(alone, axis=1))
+    np.testing.assert_array_equal(after, model.begin())
+    mixture = LinearMixture([model, recurrent(arch)], [0.5, 0.5])
+    ids, state = mixture.draw(mixture.begin(3), 40, uniforms(3), np.array([UNK], np.int32))
+    assert (ids == EOS).any()
+    np.testing.assert_array_equal(state[0], mixture.score(mixture.begin(3), ids)[1][0])
+
+
+def test_the_state_before_a_text_is_kept_and_fed_a_sentence_end(tmp_path):
+    model = recurrent("lstm", 2, reset="some", rests=True)
+    np.testing.assert_array_equal(model.before_text(2)[1, :, :, :10], model.resting)
+    np.testing.assert_array_equal(model.begin(), model.advance(model.before_text(), np.array([EOS], np.int32)))
+    again = RNNModel.from_file(save(model, tmp_path / "m"))
+    assert again.reset == "some" and again.resting.tobytes() == model.resting.tobytes()
+    old = RNNModel.from_file(save(recurrent("lstm", 2), tmp_path / "old"))
+    assert old.reset is None and not old.before_text().any() and "reset" not in old.config()
+
+
+@pytest.mark.parametrize("damage", ["shape", "dtype", "nan", "rule"])
+def test_a_damaged_beginning_is_refused(tmp_path, damage):
+    model = recurrent("lstm", 2, reset="some", rests=True)
+    if damage == "shape":
+        model.resting = model.resting[:1]
+    elif damage == "dtype":
+        model.resting = model.resting.astype(np.float64)
+    elif damage == "nan":
+        model.resting[1, 0, 3] = np.nan
+    else:
+        model.reset = "often"
+    with pytest.raises(ModelError, match="often" if damage == "rule" else "tensor resting is damaged"):
+        RNNModel.from_file(save(model, tmp_path / "m"))

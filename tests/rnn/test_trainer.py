@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from lmkit.kernels import optimizers, products
+from lmkit.model import EOS
 from lmkit.rnn.initialisation import initialise, orthogonal
-from lmkit.rnn.network import Network, Shape
+from lmkit.rnn.network import Network, Shape, Shard
 from lmkit.rnn.options import RNNOptions
-from lmkit.rnn.trainer import Diverged, Trainer
+from lmkit.rnn.trainer import MAX_WINDOWS_READ, RESET_SHARE, Diverged, Trainer
 
 V = 11
 
@@ -66,7 +67,7 @@ def test_plain_loops_give_the_same_first_hundred_losses(arch):
 def test_it_learns(arch, optimizer):
     """The loss comes near the entropy of the text: 0.8 of all jumps are known."""
     one = trainer(arch, optimizer=optimizer, learning_rate=0.5 if optimizer == "sgd" else 0.02, epochs=25, decay="none")
-    first = one.held_out_loss()
+    first = one.reading()[0]
     one.run(lambda *_: None)
     one.close()
     assert first > 2 and one.progress.best_loss < 1.35
@@ -75,7 +76,7 @@ def test_it_learns(arch, optimizer):
 
 def test_validation_covers_the_held_out_text_and_leaves_the_training_alone():
     a, b = trainer(validate_every=1), trainer(validate_every=1)
-    first = [a.step(), a.held_out_loss(), a.held_out_loss(), a.step()]
+    first = [a.step(), a.reading()[0], a.reading()[0], a.step()]
     second = [b.step(), b.step()]
     assert first[1] == first[2] and [first[0], first[3]] == second
 
@@ -83,7 +84,7 @@ def test_validation_covers_the_held_out_text_and_leaves_the_training_alone():
 def test_validation_is_the_mean_over_all_tokens():
     """As many streams as the batch, from zero states: computed token by token here."""
     one = trainer()
-    found = one.held_out_loss()
+    found = one.reading()[0]
     total = 0.0
     for stream in range(one.held_out.count):
         shard = type(one.readers[0])(one.network, 1, 1, training=False)
@@ -201,3 +202,59 @@ class TestOptimizers:
         before = one.network.flat.copy()
         one.step()
         assert np.linalg.norm(one.network.flat - before) == pytest.approx(0.01, rel=1e-3)
+
+
+OF_VERSION_0_1 = {
+    "elman": [2.240601508390336, 2.2621910799117315, 2.2586376326424733],
+    "gru": [2.203216870625814, 2.195318857828776, 2.2149249655859813],
+    "lstm": [2.1919926348186674, 2.1884629329045615, 2.202156810533433],
+}
+
+
+class TestResets:
+    """Where the state begins anew in training."""
+
+    @pytest.mark.parametrize("arch", ["elman", "gru", "lstm"])
+    def test_without_resets_nothing_has_changed(self, arch):
+        """The losses are those of lmkit 0.1, which had no resets."""
+        assert losses(trainer(arch, reset="file", dropout=0.3), 3) == pytest.approx(OF_VERSION_0_1[arch], rel=1e-6)
+
+    def test_some_sentence_ends_are_chosen_by_seed_step_and_place_alone(self):
+        inputs = np.random.default_rng(2).integers(2, 4, (7, 6)).astype(np.int32)
+        chosen = []
+        for shards in (1, 3):
+            one, parts = trainer(reset="some", shards=shards), []
+            for first, last in one.parts:
+                parts.append(one._resets(np.ascontiguousarray(inputs[:, first:last]), first, last))
+            chosen.append(np.concatenate(parts, axis=1))
+        np.testing.assert_array_equal(*chosen)
+        assert not chosen[0][inputs != EOS].any()
+        one = trainer(reset="some")
+        ends = np.full((7, 6), EOS, np.int32)
+        shares = []
+        for one.progress.step in range(200):
+            shares.append(one._resets(ends, 0, 6).mean())
+        assert abs(np.mean(shares) - RESET_SHARE) < 4 * 0.5 / math.sqrt(200 * 42) and len(set(shares)) > 5
+        assert trainer(reset="sentence")._resets(inputs, 0, 6).tolist() == (inputs == EOS).tolist()
+
+    @pytest.mark.parametrize("arch", ["elman", "lstm"])
+    @pytest.mark.parametrize("held_out", [0, 200])
+    def test_a_text_begins_in_the_mean_of_the_states_before_sentence_ends(self, arch, held_out):
+        """Of the held-out text, or of the training text where there is none: a token at a time here."""
+        one = trainer(arch, held_out=held_out, reset="some", validate_every=5)
+        losses(one, 5)
+        one.validate()
+        found, read, model = [], one.read, one.network
+        for stream in range(read.count):
+            shard = Shard(model, 1, 1, training=False)
+            for t in range(min(read.length, MAX_WINDOWS_READ * read.steps if not held_out else read.length)):
+                inputs, targets = read.window(t // read.steps, stream, stream + 1)
+                row = slice(t % read.steps, t % read.steps + 1)
+                if t and inputs[row] == EOS and read.real(t // read.steps, stream, stream + 1)[row]:
+                    found.append(shard.state[:, :, 0, : model.shape.hidden].copy())
+                shard.losses(inputs[row].copy(), targets[row].copy())
+        assert len(found) > 5
+        np.testing.assert_allclose(one.best_resting, np.mean(found, axis=0), atol=1e-6)
+        one = trainer(arch, held_out=held_out, reset="sentence", validate_every=5)
+        one.validate()
+        assert one.best_resting is None

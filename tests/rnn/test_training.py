@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import signal
 import threading
 import time
@@ -108,14 +109,14 @@ class TestRecord:
         assert record["options"]["hidden"] == 8 and record["options"]["learning_rate"] == 0.02
         assert record["parameters"] == sum(
             entry["bytes"] // 4
-            for entry in lmkit.info(tmp_path / "m")["tensors"].values()
-            if entry["dtype"] == "float32"
+            for name, entry in lmkit.info(tmp_path / "m")["tensors"].items()
+            if entry["dtype"] == "float32" and name != "resting"
         )
 
     def test_tokens_a_second_are_those_of_the_steps_alone(self, monkeypatch):
         """Validation and what a callback does are not in it."""
-        usual = Trainer.held_out_loss
-        monkeypatch.setattr(Trainer, "held_out_loss", lambda self: (time.sleep(0.05), usual(self))[1])
+        usual = Trainer.reading
+        monkeypatch.setattr(Trainer, "reading", lambda self: (time.sleep(0.05), usual(self))[1])
         record = trained(None).metadata["training"]
         assert record["training_seconds"] > 6 * 0.05
         assert record["tokens_trained"] / record["tokens_per_second"] < record["training_seconds"] - 5.9 * 0.05
@@ -136,6 +137,7 @@ class TestRecord:
         """Then the loss is the same number."""
         held = TEXT[:200].encode()
         model = trained(None, batch=1, valid=("held", held))
+        model.language_model.resting = None  # validation begins in the zero state
         evaluation = model.perplexity(("held", held))
         record = model.metadata["training"]
         assert math.log(evaluation.perplexity) == pytest.approx(record["best_loss"], abs=1e-5)
@@ -396,3 +398,20 @@ class TestOptions:
     def test_a_callback_that_fails_is_heard(self):
         with pytest.raises(Crash):
             trained(None, progress=after_steps(3, crash))
+
+
+def test_samples_begin_as_well_as_they_go_on():
+    """Names a line: the first letters of samples, which all begin anew, against a state that training never met."""
+    rng = np.random.default_rng(5)
+    first, rest = ("Ba", "Ke", "Lo", "Mi", "Sa", "Tu"), ("dor", "lin", "mek", "ran", "sa", "tha")
+    names = "".join(f"{rng.choice(first)}{rng.choice(rest)}{rng.choice(rest)}\n" for _ in range(300))
+    options = {"tokenizer": "char", "sentence": "line", "layers": 1, "hidden": 32, "steps": 120, "dropout": 0.0}
+    model = lmkit.train(("names", names.encode()), arch="gru", learning_rate=0.02, **options)
+
+    def well_formed():
+        return np.mean([bool(re.fullmatch("[A-Z][a-z]+\n", t)) for t in model.sample(sentences=1, count=200, seed=3)])
+
+    small = [t.probability for t in model.next(top=None) if t.token.islower()]
+    assert well_formed() > 0.95 and max(small) < 0.01
+    model.language_model.resting = None
+    assert well_formed() < 0.9
