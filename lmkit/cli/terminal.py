@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -118,7 +119,10 @@ class Bar:
     def __enter__(self) -> Bar:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_) -> None:
+        if kind is not None and self.bar is not None:
+            # Work beside the main thread may have been interrupted between taking tqdm's lock and giving it back.
+            self.bar.set_lock(threading.RLock())
         self._close()
 
     def __call__(self, phase: str, done: int, total: int | None, unit: str) -> None:
@@ -141,6 +145,7 @@ class Bar:
 
         global active_bar
         self._close()
+        tqdm.monitor_interval = 0  # no thread that redraws: it would wait for a lock that nobody gives back
         self.measure = total, unit
         unit = unit if unit == "B" else f" {unit}"
         self.bar = active_bar = tqdm(

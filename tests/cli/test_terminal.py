@@ -2,6 +2,7 @@
 
 import ctypes
 import sys
+import threading
 import time
 import warnings
 
@@ -69,3 +70,19 @@ def test_what_an_interrupt_left_half_made_vanishes_without_a_word(monkeypatch):
     for lacks in ("_as_parameter_", "whole"):
         Half(lacks)
     assert [str(unraisable.exc_value) for unraisable in told] == ["'Half' object has no attribute 'whole'"]
+
+
+def test_a_bar_whose_lock_was_lost_is_closed(monkeypatch):
+    """Interrupted work may have taken the lock and be gone: nobody waits for it."""
+    monkeypatch.setattr(terminal, "attended", lambda quiet: True)
+
+    def work(bar):
+        bar("reading", 1, 2, "B")
+        bar.bar.get_lock().acquire()
+
+    with pytest.raises(KeyboardInterrupt), terminal.Bar(False) as bar:
+        lost = threading.Thread(target=work, args=(bar,))
+        lost.start()
+        lost.join()
+        raise KeyboardInterrupt
+    assert bar.bar is None
