@@ -22,10 +22,10 @@ from lmkit.uniforms import Uniforms
 if TYPE_CHECKING:
     from lmkit.text import Decoder, TextLayer
 
-__all__ = ["DEFAULT_LENGTH", "MAX_SENTENCES_LENGTH", "OPTIONS", "Piece", "sample_pieces", "shown_prompt"]
+__all__ = ["DEFAULT_LENGTH", "MAX_SENTENCE_LENGTH", "OPTIONS", "Piece", "sample_pieces", "shown_prompt"]
 
 DEFAULT_LENGTH = 200  # tokens
-MAX_SENTENCES_LENGTH = 10_000  # tokens of a sample that is to end with a sentence: some models never end one
+MAX_SENTENCE_LENGTH = 10_000  # tokens of a sentence, where a sample is to end with one: some models never end it
 MAX_STREAMS = 4096  # drawn in lockstep
 MIN_STREAMS = 64
 MAX_TOKENS = 2**24  # of all streams of a batch: those behind the first wait in memory for their turn
@@ -85,8 +85,11 @@ class Stops:
 class Stream:
     """One sample in the making: decodes its tokens, and knows when it is done."""
 
-    def __init__(self, number: int, decoder: Decoder, sentences: int | None, stops: Stops | None):
+    def __init__(
+        self, number: int, decoder: Decoder, sentences: int | None, stops: Stops | None, most: int | None = None
+    ):
         self.number, self.decoder, self.sentences, self.stops = number, decoder, sentences, stops
+        self.most, self.length = most, 0  # tokens of a sentence, at most; and of the one that is open
         self.pieces: list[Piece] = []
         self.ids, self.log_probs = np.empty(0, np.int32), None  # held back: a stop string may begin in them
         self.done = self.cut_short = False
@@ -96,10 +99,7 @@ class Stream:
     def feed(self, ids: np.ndarray, log_probs: np.ndarray | None) -> None:
         """Take the next tokens, or as many as belong to the sample."""
         if self.sentences is not None:
-            ends = np.flatnonzero(ids == EOS)
-            if len(ends) >= self.sentences:
-                ids, self.done = ids[: ends[self.sentences - 1] + 1], True
-            self.sentences -= len(ends)
+            ids = self._within_sentences(ids)
         self.ids = np.concatenate([self.ids, ids])
         if log_probs is not None:
             held = self.log_probs
@@ -109,11 +109,25 @@ class Stream:
         else:
             self._give(len(self.ids))
 
+    def _within_sentences(self, ids: np.ndarray) -> np.ndarray:
+        """Return the tokens up to the last sentence end of the sample, or to where a sentence becomes too long."""
+        ends = np.flatnonzero(ids == EOS)[: self.sentences]
+        if len(ends) == self.sentences:
+            ids, self.done = ids[: ends[-1] + 1], True
+        begins = np.append(-self.length, ends + 1)
+        lengths = np.append(ends, len(ids)) - begins
+        too_long = np.flatnonzero(lengths >= self.most) if self.most else []
+        if len(too_long):
+            self.done = self.cut_short = True
+            return ids[: begins[too_long[0]] + self.most]
+        self.length = int(lengths[-1])
+        self.sentences -= len(ends)
+        return ids
+
     def finish(self) -> None:
         """Let go of what was held back: no token follows."""
         if not self.done:
             self.done = True
-            self.cut_short = bool(self.sentences)
             self._give(len(self.ids))
 
     def _give_up_to_stop(self) -> None:
@@ -164,7 +178,7 @@ def sample_pieces(
     ----------
     n : int, optional
         Tokens of each sample, sentence ends included. Without it 200; where `sentences` is given as many as it takes,
-        at most `MAX_SENTENCES_LENGTH`.
+        but no sentence of `MAX_SENTENCE_LENGTH` tokens without an end.
     sentences : int, optional
         End a sample after so many sentence ends.
     stop : str or list of str, optional
@@ -186,16 +200,16 @@ def sample_pieces(
     Warns
     -----
     LmkitWarning
-        After the last piece, if samples ended at `MAX_SENTENCES_LENGTH` before their last sentence did.
+        After the last piece, if samples ended in a sentence of `MAX_SENTENCE_LENGTH` tokens.
     """
     if count < 1:
         raise OptionError(f"--count is {count}; it must be at least 1")
     if sentences is not None and sentences < 0:
         raise OptionError(f"--sentences is {sentences}; it must be at least 0")
     stops = _stops(stop, keep_stop)
-    bounded = n is None and sentences is not None
-    if n is None:
-        n = DEFAULT_LENGTH if sentences is None else MAX_SENTENCES_LENGTH
+    most = MAX_SENTENCE_LENGTH if n is None and sentences is not None else None
+    if n is None and sentences is None:
+        n = DEFAULT_LENGTH
     prompt_ids = model.text.encode_text(prompt, complete=False).ids if prompt else np.empty(0, np.int32)
 
     def batch(first: int, size: int) -> tuple[list[Stream], Iterator]:
@@ -205,14 +219,14 @@ def sample_pieces(
         dice = Uniforms.from_generator(rng, size)
         blocks = generate(model, state, n=n, uniforms=dice, history=prompt_ids, **decoding)
         decoder = model.text.decoder
-        streams = [Stream(first + i, decoder().primed(prompt_ids), sentences, stops) for i in range(size)]
+        streams = [Stream(first + i, decoder().primed(prompt_ids), sentences, stops, most) for i in range(size)]
         return streams, _scored(model, state, ahead(blocks), log_probs)
 
     width = min(MAX_STREAMS, max(MIN_STREAMS, MAX_PROBABILITIES // model.vocabulary_size))
-    width = max(1, min(width, MAX_TOKENS // max(n, 1)))
+    width = max(1, min(width, MAX_TOKENS // max(n if n is not None else MAX_SENTENCE_LENGTH, 1)))
     begin = batch(0, min(width, count))  # now: options are refused at the call
     others = (batch(first, min(width, count - first)) for first in range(width, count, width))
-    return _in_turn(itertools.chain([begin], others), bounded)
+    return _in_turn(itertools.chain([begin], others))
 
 
 def _stops(stop: str | Sequence[str] | None, kept: bool) -> Stops | None:
@@ -227,16 +241,16 @@ def _stops(stop: str | Sequence[str] | None, kept: bool) -> Stops | None:
         raise OptionError(f"--stop is {error.object!r}, which holds a lone surrogate") from None
 
 
-def _in_turn(batches: Iterator[tuple[list[Stream], Iterator]], bounded: bool) -> Iterator[Piece]:
-    """Yield the pieces of one batch of streams after the other; tell at last how many met the bound."""
+def _in_turn(batches: Iterator[tuple[list[Stream], Iterator]]) -> Iterator[Piece]:
+    """Yield the pieces of one batch of streams after the other; tell at last how many sentences were too long."""
     cut_short = 0
     for streams, blocks in batches:
         yield from _in_order(streams, blocks)
         cut_short += sum(stream.cut_short for stream in streams)
-    if bounded and cut_short:
+    if cut_short:
         which = "the sample" if cut_short == 1 else f"{cut_short} samples"
         warnings.warn(
-            f"{which} ended after {MAX_SENTENCES_LENGTH:,} tokens, before the last sentence did; "
+            f"{which} ended in a sentence that had no end after {MAX_SENTENCE_LENGTH:,} tokens; "
             "choose another bound with --n",
             LmkitWarning,
             stacklevel=2,

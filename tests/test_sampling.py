@@ -122,13 +122,32 @@ def test_a_sample_whose_sentence_never_ends_has_a_bound(model, monkeypatch):
             return np.where(np.arange(self.vocabulary_size) == EOS, -np.inf, super().log_probs(state))
 
     endless = trained(kind=Endless)
-    monkeypatch.setattr(sampling, "MAX_SENTENCES_LENGTH", 50)
+    monkeypatch.setattr(sampling, "MAX_SENTENCE_LENGTH", 50)
     circle = {"temperature": 0, "sentences": 2}
-    with pytest.warns(LmkitWarning, match=r"2 samples ended after 50 tokens.*--n") as told:
+    with pytest.warns(LmkitWarning, match=r"2 samples ended in a sentence.*50 tokens.*--n") as told:
         assert [len(ids) for _, ids in samples(endless, count=2, **circle)] == [50, 50]
     assert len(told) == 1
     assert [len(ids) for _, ids in samples(endless, n=70, **circle)] == [70]
     assert samples(model, sentences=1)[0][1].count(EOS) == 1
+
+
+def test_the_bound_is_one_of_each_sentence_however_tokens_come():
+    """The twin looks at one token after the other."""
+    rng = np.random.default_rng(3)
+    for _ in range(50):
+        ids = rng.choice([EOS, 5], 60, p=[0.15, 0.85]).astype(np.int32)
+        expected, length, left = [], 0, 4
+        for token in ids.tolist():
+            expected.append(token)
+            length, left = (0, left - 1) if token == EOS else (length + 1, left)
+            if length == 9 or left == 0:
+                break
+        stream = sampling.Stream(0, trained().text.decoder(), 4, None, 9)
+        for piece in np.split(ids, np.sort(rng.integers(0, 60, 5))):
+            if not stream.done:
+                stream.feed(piece, None)
+        assert [i for piece in stream.pieces for i in piece.ids.tolist()] == expected
+        assert stream.done and stream.cut_short == (length == 9)
 
 
 def test_samples_are_drawn_in_batches(model, monkeypatch):

@@ -22,7 +22,7 @@ lmkit sample --show                       # coloured by surprisal, as lmkit expl
 @click.command(cls=Command, examples=EXAMPLES)
 @options.model_option
 @option(
-    "-n", "--n", type=click.IntRange(min=0), metavar="N", show_default="200; with --sentences at most 10,000",
+    "-n", "--n", type=click.IntRange(min=0), metavar="N", show_default="200; with --sentences 10,000 for each",
     help="Exactly N tokens; a sentence end counts as one, and the text goes on after it. A line break ends the "
     "text, added where the last token is none.",
 )  # fmt: skip
