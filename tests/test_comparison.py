@@ -224,12 +224,13 @@ class TestCharactersThatDiffer:
     LINES = ("text", ("abé\n" + "abz\n" + "ab\n" * 2).encode() * 20)
 
     @pytest.fixture(scope="class")
-    def pair(self):
+    @staticmethod
+    def pair():
         options = {"tokenizer": "char", "sentence": "line", "order": 1, "smoothing": "add-k"}
         return [lmkit.train(("t", text.encode()), **options) for text in ("abé\n" * 3, "aabz\nz\n")]
 
     def test_upper_bounds_compare(self, pair):
-        found = lmkit.compare(pair, self.LINES)
+        found = lmkit.compare(pair, self.LINES, block=1)
         alone = [lmkit.perplexity(model, self.LINES) for model in pair]
         for row, evaluation in zip(found.rows, alone, strict=True):
             assert row.evaluation.oov == 20 and row.evaluation.bits_per_byte is None

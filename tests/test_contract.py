@@ -48,7 +48,7 @@ def random_network(text, shape, reset=None, rests=False):
     flat = np.zeros(layout.size, np.float32)
     for part in layout.parts.values():
         part.true(flat)[:] = rng.normal(0, 0.7, part.true(flat).shape)
-    resting = rng.normal(0, 1, (shape.layers, shape.cell.state_parts, shape.hidden)).astype(np.float32)
+    resting = np.tanh(rng.normal(0, 1, (shape.layers, shape.cell.state_parts, shape.hidden))).astype(np.float32)
     return RNNModel(text, shape, flat, reset=reset, resting=resting if rests else None)
 
 

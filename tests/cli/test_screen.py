@@ -12,7 +12,7 @@ import pytest
 
 from lmkit import cli
 from lmkit.characters import ESCAPES
-from lmkit.cli import terminal
+from lmkit.cli import running, terminal
 from lmkit.cli.streams import Screen
 from lmkit.text import unescape
 
@@ -84,7 +84,7 @@ def watched(arguments, monkeypatch):
 
 
 def test_every_command_is_tried():
-    assert tuple(COMMANDS) == cli.COMMANDS
+    assert tuple(COMMANDS) == running.COMMANDS
 
 
 @pytest.mark.parametrize(("command", "number"), [(c, i) for c, ways in COMMANDS.items() for i in range(len(ways))])

@@ -84,14 +84,16 @@ def test_draws_are_the_same_bits_with_any_company_and_threads(model):
 
 
 def test_the_start_is_the_zero_state_fed_with_a_sentence_end(model):
-    zero = np.zeros_like(model.begin(1))
-    np.testing.assert_array_equal(model.begin(2)[1:], model.advance(zero, np.array([EOS])))
+    """But for the models that rest in a state of their own."""
+    before = model.before_text(1)
+    assert before.any() == (model.resting is not None)
+    np.testing.assert_array_equal(model.begin(2)[1:], model.advance(before, np.array([EOS])))
 
 
-def test_a_sentence_end_does_not_make_it_forget(model):
+def test_a_sentence_end_makes_only_models_forget_that_reset(model):
     states = some_state(model, 2)
     ends = model.advance(states, np.full(2, EOS, np.int32))
-    assert not np.array_equal(ends[0], ends[1])
+    assert np.array_equal(ends[0], ends[1]) == (not model.remembers)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 2.0])
@@ -230,11 +232,11 @@ def test_settings_name_what_the_scores_depend_on():
 
 
 def test_probabilities_are_those_of_the_textbook(model):
-    """The zero state is fed `</s>`; then a text, token by token, in NumPy and float64."""
+    """The state before a text is fed `</s>`; then a text, token by token, in NumPy and float64."""
     shape, ids = model.shape, some_ids(model, 3, 12)
-    zero = np.zeros((shape.layers, shape.cell.state_parts, 3, shape.hidden))
+    before = model.before_text(3)[..., : shape.hidden].transpose(1, 2, 0, 3)
     fed = np.concatenate([np.full((1, 3), EOS), ids[:, :-1].T])
-    rows, _ = reference.network(shape, model.tensors(), fed, zero)
+    rows, _ = reference.network(shape, model.tensors(), fed, before, None if model.remembers else fed == EOS)
     expected = np.take_along_axis(rows, ids.T[:, :, None], 2)[:, :, 0].T
     np.testing.assert_allclose(model.score(model.begin(3), ids)[0], expected, atol=1e-4)
 
