@@ -401,8 +401,8 @@ def check_names(options: Iterable[str], known: Iterable[str], of: str) -> None:
             raise OptionError(f"{name} is no option of {of}; it has {', '.join(known)}")
 
 
-def at_least(least: int, name: str, value: int) -> int:
-    """Return the value of an option that may not be less than this.
+def at_least(least: int, name: str, value: int, most: int | None = None) -> int:
+    """Return the value of an option that may not be less than this, nor more than the most, if there is one.
 
     Raises
     ------
@@ -410,6 +410,8 @@ def at_least(least: int, name: str, value: int) -> int:
     """
     if value < least:
         raise OptionError(f"{name} is {value}; it must be at least {least}")
+    if most is not None and value > most:
+        raise OptionError(f"{name} is {value}; it must be at most {most:,}")
     return value
 
 

@@ -16,6 +16,8 @@ from lmkit.lockstep import Candidate
 from lmkit.model import LanguageModel
 from lmkit.threads import aside
 
+MAX_RESAMPLES = 1_000_000  # more would change the interval by less than its third digit, and run for hours
+
 
 def compare(
     models: Iterable[LanguageModel | str | os.PathLike],
@@ -58,7 +60,7 @@ def compare(
     ('model 1', 'model 2', 0.397)
     """
     read = arguments.corpora(texts, encoding, errors)
-    arguments.at_least(1, "resamples", resamples)
+    arguments.at_least(1, "resamples", resamples, MAX_RESAMPLES)
     arguments.at_least(1, "block", 1 if block is None else block)
     if isinstance(models, (str, os.PathLike, LanguageModel)):
         models = [models]

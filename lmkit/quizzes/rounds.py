@@ -34,6 +34,7 @@ __all__ = ["DECODING", "LABELS", "Passage", "Quiz", "Round", "Score", "Standing"
 
 DECODING = ("temperature", "top_k", "top_p", "min_p", "allow_unk")
 LABELS = "123456789"
+MAX_ROUNDS = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,6 +225,8 @@ def _check(models, text: Text, rules: Rules, rounds: int, passages: int) -> None
     for name in names:
         if names.count(name) > 1:
             raise OptionError(f"{name} is named twice; a model takes part once")
+    if rounds > MAX_ROUNDS:
+        raise OptionError(f"--rounds is {rounds}; it must be at most {MAX_ROUNDS:,}")
     if rounds < max(1, len(names)):
         raise OptionError(f"--rounds is {rounds}; there must be one for each model, {max(1, len(names))} or more")
     if not 2 <= passages <= len(LABELS):

@@ -135,6 +135,7 @@ def test_what_does_not_compare_is_one_line(run, models):
         (["a.lmkit", "b.lmkit", "--confidence", "95"], 2, "--confidence is 95"),
         (["a.lmkit", "b.lmkit", "--block", "0"], 2, "--block"),
         (["a.lmkit", "b.lmkit", "--resamples", "0"], 2, "--resamples"),
+        (["a.lmkit", "b.lmkit", "--resamples", "1000000000000", "--text", "test.txt"], 2, "at most 1,000,000"),
         (["a.lmkit", "b.lmkit", "-o", "b.lmkit"], 2, "is what is read"),
         (["a.lmkit", "b.lmkit", "--text", "test.txt", "-o", "test.txt"], 2, "is what is read"),
     ],

@@ -320,6 +320,7 @@ class TestSeveralModels:
 def test_what_makes_no_quiz(chars, text):
     for options, message in (
         ({"rounds": 0}, "--rounds is 0"),
+        ({"rounds": 10**12}, "must be at most 1,000"),
         ({"passages": 1}, "--passages is 1"),
         ({"passages": 10}, "--passages is 10"),
         ({"copied": 1.5}, "--copied is 1.5"),
