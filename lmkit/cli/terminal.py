@@ -27,6 +27,9 @@ __all__ = [
 ]
 
 MAX_NAMED = 10  # unknown tokens that a notice names
+COMPILING_ANEW = (
+    "Compiling, as each time: no folder can be written to keep the machine code in; name one with NUMBA_CACHE_DIR ..."
+)
 REDRAW = 0.1  # seconds between two drawings of the bar
 SHORT = 30  # characters of a phase that leave room for all; after longer ones come rate, time left and what bar fits
 
@@ -92,13 +95,15 @@ def compile_notice(quiet: bool) -> Iterator[None]:
         return
     from numba.core import event
 
+    from lmkit import kernels
+
     class Listener(event.Listener):
         said = False
 
         def on_start(self, _):
             if not self.said:
                 self.said = True
-                say("Compiling for this machine, once: up to 20 seconds ...")
+                say(COMPILING_ANEW if kernels.uncached else "Compiling for this machine, once: up to 20 seconds ...")
 
         def on_end(self, _):
             pass

@@ -11,7 +11,9 @@ import os
 
 from numba import njit
 
-__all__ = ["helper", "kernel", "routine"]
+__all__ = ["helper", "kernel", "routine", "uncached"]
+
+uncached: list[str] = []  # names of kernels that have no folder for their machine code: each process compiles them anew
 
 
 def kernel(function=None, **options):
@@ -28,7 +30,8 @@ def kernel(function=None, **options):
         _forget_stale(compiled.stats.cache_path)
         _save_where_there_is_room(compiled._cache)
         return compiled
-    except RuntimeError:  # no folder that can be written for the cache: compile anew in each process
+    except RuntimeError:  # no folder that can be written for the cache
+        uncached.append(function.__name__)
         return njit(**options)(function)
 
 

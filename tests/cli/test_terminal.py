@@ -9,6 +9,7 @@ import warnings
 import numba
 import pytest
 
+from lmkit import kernels
 from lmkit.cli import interrupts, terminal
 from lmkit.errors import LmkitWarning
 
@@ -20,6 +21,14 @@ def test_compiling_is_announced_once_to_who_watches(monkeypatch, capsys, watched
         for function in (lambda x: x + 1, lambda x: x - 1):
             assert numba.njit(function)(1) in (0, 2)
     assert capsys.readouterr().err.count("Compiling") == watched
+
+
+def test_compiling_each_time_is_told_with_its_remedy(monkeypatch, capsys):
+    monkeypatch.setattr(terminal, "is_terminal", lambda stream: True)
+    monkeypatch.setattr(kernels, "uncached", ["draw"])
+    with terminal.compile_notice(quiet=False):
+        numba.njit(lambda x: x + 1)(1)
+    assert "NUMBA_CACHE_DIR" in capsys.readouterr().err
 
 
 def test_quiet_is_quiet(monkeypatch, capsys):

@@ -30,3 +30,14 @@ def test_any_change_in_the_folder_empties_the_cache(tmp_path, monkeypatch):
     (sources / "helpers.py").unlink()
     assert not survives()
     kernels._forget_stale.cache_clear()
+
+
+def test_a_kernel_without_a_folder_for_its_code_is_compiled_and_noted(monkeypatch):
+    def no_folder(*_, cache=False, **options):
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return lambda function: function
+
+    monkeypatch.setattr(kernels, "njit", no_folder)
+    monkeypatch.setattr(kernels, "uncached", [])
+    assert kernels.kernel(abs)(-3) == 3 and kernels.uncached == ["abs"]
