@@ -225,10 +225,11 @@ def compare(
         for measure in names:
             sums.add(scoring, measure, notes)
     drawn = None
-    if lines.units >= max(LEAST_LINES, LEAST_BLOCKS * length):
+    scored = int(np.count_nonzero(lines.sums[: lines.units, 1]))  # units of which some line counts
+    if scored >= max(LEAST_LINES, LEAST_BLOCKS * length):
         drawn = resampled_sums(sums.table(), length, resamples, np.random.default_rng(seed))
     else:
-        few = f"{lines.count} lines, drawn in blocks of {length * lines.width}"
+        few = f"{lines.count - lines.left_out} lines, drawn in blocks of {length * lines.width}"
         notes.add("no intervals", f"{few}, are fewer than {LEAST_LINES}, or than {LEAST_BLOCKS} blocks")
     return Comparison(rows, sums.differences(drawn, confidence), notes.lines(), settings)
 

@@ -192,8 +192,8 @@ def rescore_lists(
             rows = [row.split(FIELDS) for row in block.tobytes().removesuffix(b"\n").split(b"\n")]
             short = [i for i, row in enumerate(rows) if len(row) < 3]
             messages = [
-                f"{corpus.title}: line {before + i + 1} has {len(rows[i])} fields with ||| between them; an n-best "
-                "list has id ||| text ||| features ||| score"
+                f"{corpus.title}: line {before + i + 1} has {len(rows[i])} field{'s' * (len(rows[i]) != 1)} with ||| "
+                "between them; an n-best list has id ||| text ||| features ||| score"
                 for i in short
             ]
             if rule.on_error is not None:

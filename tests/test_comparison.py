@@ -253,6 +253,7 @@ class TestCharactersThatDiffer:
         found = lmkit.compare(pair, self.LINES, common=True)
         assert (found.settings["lines_left_out"], found.settings["text"]["lines"]) == (40, 80)
         assert any("40 of 80 lines" in note for note in found.notes)
+        assert any("no intervals: 40 lines" in note for note in found.notes)
         one, other = (lmkit.perplexity(model, ("common", b"ab\n" * 40)) for model in pair)
         for row, expected in zip(found.rows, (one, other), strict=True):
             for name in ("tokens", "sentences", "oov"):

@@ -45,10 +45,10 @@ class BadLines:
 
     def __exit__(self, kind, *_) -> None:
         if self.count and kind is None:
-            lines = "1 line was" if self.count == 1 else f"{self.count:,} lines were"
+            lines = "1 line" if self.count == 1 else f"{self.count:,} lines"
             terminal.say(
-                f"Error: {lines} left out; --errors keep lets invalid bytes pass, --reserved space takes "
-                "reserved words for white space"
+                f"Error: {lines} could not be read, as told above; --errors keep lets invalid bytes pass, --reserved "
+                "space or keep takes reserved words for white space or for the unknown word"
             )
             raise click.exceptions.Exit(1)
 

@@ -99,7 +99,7 @@ class TestScore:
 
     def test_what_is_no_nbest_list(self, run, verse):
         result = run("score", "-m", verse, "--nbest", stdin=b"0 ||| a ||| b ||| 1\nnothing\n")
-        assert result.code == 1 and "line 2 has 1 fields" in result.err
+        assert result.code == 1 and "line 2 has 1 field " in result.err
         assert run("score", "-m", verse, "--nbest", "--by", "token").code == 2
 
 
