@@ -10,3 +10,24 @@ VERSES = (
     "JULIET:\nO Romeo, Romeo, wherefore art thou Romeo?",
     "Deny thy father and refuse thy name;",
 )
+
+GREEN_HILL_ARPA = """\\data\\
+ngram 1=6
+ngram 2=4
+
+\\1-grams:
+-1.1\t<unk>
+-99\t<s>\t-0.25
+-0.8\t</s>
+-0.55\tgreen\t-0.15
+-0.6\thill\t-0.2
+-0.9\tstone\t-0.1
+
+\\2-grams:
+-0.35\t<s> green
+-0.25\tgreen hill
+-0.45\thill </s>
+-0.7\tstone hill
+
+\\end\\
+"""

@@ -354,6 +354,8 @@ class Trainer:
             The mean of the states in which sentence ends are read; None if there are none, or each sentence begins
             anew.
         """
+        if self.held_out is None and self.options.reset == "sentence":
+            return None, None
         self._run(self.network.packing(training=False))
         read = self._run([
             (self._read, reader, *part) for reader, part in zip(self.readers, self.read_parts, strict=True)

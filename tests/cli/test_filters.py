@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from texts import COWS, VERSES
+from texts import COWS, GREEN_HILL_ARPA, VERSES
 
 VERSE = "\n".join([*VERSES, "", 'He said, "wait', 'and went" away\tnow', "r\u00e9sum\u00e9  two  blanks "]) + "\n"
 
@@ -172,26 +172,6 @@ def test_filters_speak_json(succeed, verse):
         }  # fmt: skip
 
 
-ARPA = """\\data\\
-ngram 1=6
-ngram 2=4
-
-\\1-grams:
--1.1\t<unk>
--99\t<s>\t-0.25
--0.8\t</s>
--0.55\tgreen\t-0.15
--0.6\thill\t-0.2
--0.9\tstone\t-0.1
-
-\\2-grams:
--0.35\t<s> green
--0.25\tgreen hill
--0.45\thill </s>
--0.7\tstone hill
-
-\\end\\
-"""
 SPELLED = b"green hill\nwe saw <s> ten </s> of them\nthe <unk> hill\nstone hill\n"
 
 
@@ -200,7 +180,7 @@ class TestReservedWords:
 
     @pytest.fixture
     def hills(self, succeed, tmp_path):
-        (tmp_path / "hills.arpa").write_text(ARPA)
+        (tmp_path / "hills.arpa").write_text(GREEN_HILL_ARPA)
         succeed("convert", "hills.arpa", "model.lmkit")
 
     def test_kept_as_the_unknown_word(self, run, hills):

@@ -11,6 +11,7 @@ import pytest
 from contract import check_all
 from ngram.reference_ngram import a_text, model_of
 from reference import read_arpa as slow_arpa
+from texts import GREEN_HILL_ARPA
 
 import lmkit
 from lmkit.errors import CorpusError, LmkitWarning, ModelError, OptionError
@@ -269,26 +270,7 @@ def test_unk_may_be_missing():
     assert found / math.log(10) == pytest.approx(-99.3)
 
 
-IN_CAPITALS = """\\data\\
-ngram 1=6
-ngram 2=4
-
-\\1-grams:
--1.1\t<UNK>
--99\t<s>\t-0.25
--0.8\t</s>
--0.55\tgreen\t-0.15
--0.6\thill\t-0.2
--0.9\tstone\t-0.1
-
-\\2-grams:
--0.35\t<s> green
--0.25\tgreen hill
--0.45\thill </s>
--0.7\tstone hill
-
-\\end\\
-"""
+IN_CAPITALS = GREEN_HILL_ARPA.replace("<unk>", "<UNK>")
 
 
 @pytest.mark.parametrize("sentence_marks", ["<s> </s>", "<S> </S>"])
